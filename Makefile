@@ -1,0 +1,71 @@
+# Each line calls a tool that a person could call.
+
+# The site: a Vite project with src/entry-client and src/entry-server.
+SITE ?= images/site
+# The image's name, as docker build's --tag takes it.
+TAG ?= site
+PORT ?= 8080
+PREFIX ?= /usr/local
+
+export PORT
+
+help: ## List the targets
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
+
+build: ## Build target/release/ssr and target/release/containerd-shim-ssr-v1
+	scripts/setup.sh build
+	scripts/build-engine.sh
+	cargo build --release --package containerd-shim-ssr --package ssr-cli
+
+image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
+	node scripts/build-site.mjs "$(SITE)" target/site
+	@mkdir -p target/image
+	target/release/ssr build target/site/server/entry-server.js --template target/site/client/index.html -o target/image/ssr.wasm
+	target/release/ssr image --wasm target/image/ssr.wasm --static target/site/client --tag "$(TAG)" -o target/image/site.tar
+
+demo: image ## Run the site as a container under a containerd of its own (PORT=8080)
+	scripts/setup.sh containerd
+	scripts/demo.sh target/image/site.tar
+
+demo-stop: ## Stop the demo and leave nothing of it behind
+	scripts/demo-stop.sh
+
+test: test-fast test-e2e test-browser test-docker ## Run all tests
+
+test-fast: build ## Run the tests that need no container
+	cargo test --release --package containerd-shim-ssr --package ssr-cli --package ssr-server
+	cargo test --release --package ssr-e2e --test deploy
+	node --test scripts
+
+test-e2e: image ## Run the tests under containerd, as root
+	scripts/setup.sh containerd
+	cargo test --release --package ssr-e2e
+
+test-browser: image ## Run the tests in Chromium
+	scripts/setup.sh browser
+	npm --prefix tests/browser test
+
+test-docker: image ## Compare with Dockerfile.wasm under Docker, as root
+	scripts/setup.sh docker
+	scripts/docker-test.sh
+
+lint: ## Check format and style
+	scripts/setup.sh lint
+	cargo fmt --all --check
+	cargo clippy --release --all-targets -- -D warnings
+	shellcheck --external-sources scripts/*.sh
+	npm --prefix images/site run lint
+
+dist: ## Build the static tarballs for amd64 and arm64 into target/dist
+	scripts/setup.sh build dist
+	scripts/build-engine.sh
+	scripts/dist.sh amd64 arm64
+
+install: ## Install both binaries below PREFIX (/usr/local)
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 target/release/containerd-shim-ssr-v1 target/release/ssr "$(DESTDIR)$(PREFIX)/bin"
+
+uninstall: ## Remove what install has put there
+	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr"
+
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser test-docker lint dist install uninstall

@@ -1,0 +1,188 @@
+//! The documents that describe the image: configuration, manifest and index.
+
+use std::collections::HashMap;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context;
+use oci_spec::image::{
+    ANNOTATION_REF_NAME, Arch, Config, ConfigBuilder, Descriptor, DescriptorBuilder, Digest,
+    HistoryBuilder, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType,
+    OciLayoutBuilder, Os, Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::layer::{ASSETS, Layer, MODULE, hex};
+use super::name::ImageName;
+
+/// containerd names an imported image by this annotation.
+const CONTAINERD_NAME: &str = "io.containerd.image.name";
+/// Where the server listens unless the image or its user says otherwise.
+const PORT: &str = "8080/tcp";
+
+/// What a user may set in an image.
+pub struct Settings {
+    /// The environment, in the order given.
+    pub env: Vec<(String, String)>,
+    /// The labels.
+    pub labels: Vec<(String, String)>,
+    /// Seconds since 1970.
+    pub created: u64,
+}
+
+/// A document of the image under its digest.
+pub struct Blob {
+    /// SHA-256 in hexadecimal.
+    pub digest: String,
+    /// The document.
+    pub bytes: Vec<u8>,
+}
+
+impl Blob {
+    fn new(document: impl serde::Serialize) -> anyhow::Result<Self> {
+        let bytes = canonical(document)?;
+        Ok(Self {
+            digest: hex(&Sha256::digest(&bytes)),
+            bytes,
+        })
+    }
+
+    fn descriptor(&self, media_type: MediaType) -> anyhow::Result<Descriptor> {
+        descriptor(media_type, &self.digest, self.bytes.len() as u64)
+    }
+}
+
+/// The image's configuration: what runs, with what, and of which layer.
+pub fn config(settings: &Settings, layer: &Layer) -> anyhow::Result<Blob> {
+    let created = UNIX_EPOCH + Duration::from_secs(settings.created);
+    let created = humantime::format_rfc3339_seconds(created).to_string();
+    let history = HistoryBuilder::default()
+        .created(&created)
+        .created_by("ssr image")
+        .build()?;
+    let rootfs = RootFsBuilder::default()
+        .typ("layers")
+        .diff_ids([format!("sha256:{}", layer.diff_id)])
+        .build()?;
+    let config = ImageConfigurationBuilder::default()
+        .created(created)
+        .architecture(Arch::Wasm)
+        .os(wasi())
+        .config(process(settings)?)
+        .rootfs(rootfs)
+        .history([history])
+        .build()?;
+    Blob::new(config)
+}
+
+fn process(settings: &Settings) -> anyhow::Result<Config> {
+    let mut config = ConfigBuilder::default()
+        .entrypoint([format!("/{MODULE}")])
+        .cmd([format!("/{ASSETS}")])
+        .exposed_ports([PORT.to_owned()])
+        .working_dir("/")
+        .stop_signal("SIGTERM");
+    if !settings.env.is_empty() {
+        let env: Vec<_> = settings
+            .env
+            .iter()
+            .map(|(k, v)| format!("{k}={v}"))
+            .collect();
+        config = config.env(env);
+    }
+    if !settings.labels.is_empty() {
+        let labels: HashMap<_, _> = settings.labels.iter().cloned().collect();
+        config = config.labels(labels);
+    }
+    Ok(config.build()?)
+}
+
+/// The manifest: the configuration and the layer.
+pub fn manifest(config: &Blob, layer: &Layer) -> anyhow::Result<Blob> {
+    let layer = descriptor(MediaType::ImageLayerGzip, &layer.digest, layer.size)?;
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageManifest)
+        .config(config.descriptor(MediaType::ImageConfig)?)
+        .layers([layer])
+        .build()?;
+    Blob::new(manifest)
+}
+
+/// `index.json`: the manifest with the image's name, as importers look for it.
+pub fn index(name: &ImageName, manifest: &Blob) -> anyhow::Result<Vec<u8>> {
+    let annotations = HashMap::from([
+        (CONTAINERD_NAME.to_owned(), name.to_string()),
+        (ANNOTATION_REF_NAME.to_owned(), name.tag().to_owned()),
+    ]);
+    let mut descriptor = manifest.descriptor(MediaType::ImageManifest)?;
+    descriptor.set_platform(Some(platform()?));
+    descriptor.set_annotations(Some(annotations));
+    let index = ImageIndexBuilder::default()
+        .schema_version(SCHEMA_VERSION)
+        .media_type(MediaType::ImageIndex)
+        .manifests([descriptor])
+        .build()?;
+    canonical(index)
+}
+
+/// `oci-layout`: says that the archive is one.
+pub fn layout() -> anyhow::Result<Vec<u8>> {
+    let layout = OciLayoutBuilder::default()
+        .image_layout_version("1.0.0")
+        .build()?;
+    canonical(layout)
+}
+
+/// `manifest.json`: the same image for loaders that know only Docker's format.
+pub fn docker(name: &ImageName, config: &Blob, layer: &Layer) -> anyhow::Result<Vec<u8>> {
+    canonical(json!([{
+        "Config": format!("blobs/sha256/{}", config.digest),
+        "RepoTags": [name.familiar()],
+        "Layers": [format!("blobs/sha256/{}", layer.digest)],
+    }]))
+}
+
+fn wasi() -> Os {
+    Os::Other("wasi".to_owned())
+}
+
+fn platform() -> anyhow::Result<Platform> {
+    let platform = PlatformBuilder::default()
+        .architecture(Arch::Wasm)
+        .os(wasi())
+        .build()?;
+    Ok(platform)
+}
+
+fn descriptor(media_type: MediaType, digest: &str, size: u64) -> anyhow::Result<Descriptor> {
+    let digest: Digest = format!("sha256:{digest}").parse()?;
+    let descriptor = DescriptorBuilder::default()
+        .media_type(media_type)
+        .digest(digest)
+        .size(size)
+        .build()?;
+    Ok(descriptor)
+}
+
+/// A document's bytes with every object sorted by key: the types above hold
+/// hash maps, whose order differs from run to run.
+fn canonical(document: impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
+    let value = serde_json::to_value(document).context("cannot write the image's description")?;
+    Ok(sorted(value).to_string().into_bytes())
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.into_iter().collect();
+            entries.sort_by(|a, b| a.0.cmp(&b.0));
+            entries
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect()
+        }
+        Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
+}

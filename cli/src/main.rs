@@ -1,0 +1,71 @@
+//! `ssr`: builds, serves and packs server-rendered websites.
+
+mod build;
+mod image;
+mod progress;
+mod serve;
+mod snapshot;
+mod stack_trace;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use log::{Level, LevelFilter};
+
+/// Server-rendered websites as WebAssembly.
+#[derive(Parser)]
+#[command(name = "ssr", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a module of a site's server bundle
+    Build(build::BuildArgs),
+    /// Serve a site here, without any container engine
+    Serve(serve::ServeArgs),
+    /// Pack a module and its assets as an OCI image archive
+    Image(image::ImageArgs),
+}
+
+fn main() -> ExitCode {
+    start_logging();
+    let result = match Cli::parse().command {
+        Command::Build(args) => build::run(&args),
+        Command::Serve(args) => {
+            return match serve::run(&args) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("ssr: {error}");
+                    ExitCode::from(error.exit_code())
+                }
+            };
+        }
+        Command::Image(args) => image::run(args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ssr: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Log lines for people, as a container has them. How much is said is set by
+/// `SSR_LOG` when a site is served; libraries are heard from warnings on.
+fn start_logging() {
+    env_logger::Builder::new()
+        .filter_level(LevelFilter::Warn)
+        .filter_module("ssr", LevelFilter::Debug)
+        .filter_module("ssr_server", LevelFilter::Debug)
+        .format(|out, record| match record.level() {
+            Level::Info => writeln!(out, "{}", record.args()),
+            level => writeln!(out, "{}: {}", level.as_str().to_lowercase(), record.args()),
+        })
+        .init();
+    log::set_max_level(LevelFilter::Info);
+}

@@ -1,0 +1,38 @@
+//! Progress of work that takes longer than a moment: a spinner on a terminal,
+//! plain lines elsewhere.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// Shows stages, until it is dropped.
+pub struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Begins to show.
+    pub fn start() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner().with_style(ProgressStyle::default_spinner());
+        bar.enable_steady_tick(Duration::from_millis(100));
+        Self(Some(bar))
+    }
+
+    /// Says what is being done now.
+    pub fn stage(&self, what: &str) {
+        match &self.0 {
+            Some(bar) => bar.set_message(format!("{what} …")),
+            None => eprintln!("{what}"),
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

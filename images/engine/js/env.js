@@ -1,0 +1,30 @@
+// The site's environment. A pod's has hundreds of variables and a page reads
+// two, so the object is made when it is first looked at.
+
+/** An object of the variables in `text` (`NAME=value\0` each). */
+export function makeEnv(text) {
+  const variables = {};
+  let unread = text;
+  const read = () => {
+    if (unread === null) return variables;
+    for (const variable of unread.split('\0')) {
+      const equals = variable.indexOf('=');
+      if (equals > 0)
+        variables[variable.slice(0, equals)] = variable.slice(equals + 1);
+    }
+    unread = null;
+    return variables;
+  };
+  return new Proxy(variables, {
+    get: (_, name) => read()[name],
+    has: (_, name) => name in read(),
+    set: (_, name, value) => {
+      read()[name] = String(value);
+      return true;
+    },
+    deleteProperty: (_, name) => delete read()[name],
+    ownKeys: () => Reflect.ownKeys(read()),
+    getOwnPropertyDescriptor: (_, name) =>
+      Object.getOwnPropertyDescriptor(read(), name),
+  });
+}

@@ -1,0 +1,125 @@
+// The web APIs of the engine: everything a site's server code may expect beyond
+// ECMAScript itself. `native` is the engine's side (src/native.rs).
+
+import {
+  ByteLengthQueuingStrategy,
+  CountQueuingStrategy,
+  ReadableStream,
+  TransformStream,
+  WritableStream,
+} from 'web-streams-polyfill';
+import { makeConsole } from './console.js';
+import { makeEncoding } from './encoding.js';
+import { makeEnv } from './env.js';
+import {
+  AbortController,
+  AbortSignal,
+  CustomEvent,
+  Event,
+  EventTarget,
+  MessageChannel,
+} from './events.js';
+import { Headers, Request, Response } from './fetch.js';
+import { describeThrown, makeSite } from './site.js';
+import { makeTimers } from './timers.js';
+import { makeUrl } from './url.js';
+
+/**
+ * Puts the web APIs on the global object. Returns what the engine calls:
+ * `runTimers`, `clearTimers`, and `makeSite(namespace, template)`.
+ */
+export function install(native) {
+  const define = (globals) => {
+    for (const [name, value] of Object.entries(globals)) {
+      Object.defineProperty(globalThis, name, {
+        value,
+        writable: true,
+        configurable: true,
+        enumerable: false,
+      });
+    }
+  };
+
+  const timers = makeTimers(native.now);
+  define({
+    self: globalThis,
+    performance: {
+      now: native.now,
+      timeOrigin: 0,
+      mark: () => {},
+      measure: () => {},
+    },
+    console: makeConsole(native.log),
+    ...timers.globals,
+    ...makeEncoding(native),
+    ...makeUrl(native),
+    AbortController,
+    AbortSignal,
+    CustomEvent,
+    Event,
+    EventTarget,
+    MessageChannel,
+    Headers,
+    Request,
+    Response,
+    queueMicrotask: (callback) => {
+      if (typeof callback !== 'function')
+        throw new TypeError('queueMicrotask: the callback must be a function');
+      Promise.resolve().then(callback);
+    },
+    crypto: {
+      getRandomValues: (array) => {
+        const bytes = new Uint8Array(
+          array.buffer,
+          array.byteOffset,
+          array.byteLength,
+        );
+        bytes.set(native.randomBytes(bytes.length));
+        return array;
+      },
+      randomUUID: () => {
+        const bytes = native.randomBytes(16);
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        const hex = [...bytes]
+          .map((byte) => byte.toString(16).padStart(2, '0'))
+          .join('');
+        return hex.replace(
+          /^(.{8})(.{4})(.{4})(.{4})(.{12})$/,
+          '$1-$2-$3-$4-$5',
+        );
+      },
+    },
+    navigator: {
+      userAgent: 'containerd-shim-ssr',
+      hardwareConcurrency: 1,
+      language: 'en',
+    },
+    process: {
+      env: {},
+      nextTick: (callback, ...args) => queueMicrotask(() => callback(...args)),
+    },
+    ReadableStream,
+    WritableStream,
+    TransformStream,
+    ByteLengthQueuingStrategy,
+    CountQueuingStrategy,
+  });
+  Math.random = native.random;
+  // The performance clock counts from the start of the request, not of the build.
+  Object.defineProperty(performance, 'timeOrigin', { get: native.timeOrigin });
+
+  return {
+    runTimers: timers.runTimers,
+    clearTimers: timers.clear,
+    describeThrown,
+    makeSite: (namespace, template) => {
+      const answer = makeSite(native, namespace, template);
+      return (method, url, path, flatHeaders, body, envText) => {
+        const env = makeEnv(envText);
+        process.env = env;
+        return answer(method, url, path, flatHeaders, body, env);
+      };
+    },
+  };
+}

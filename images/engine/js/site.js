@@ -1,0 +1,188 @@
+// From the site's exports to one function that answers a request.
+
+import {
+  flattenHeaders,
+  Headers,
+  Incoming,
+  Request,
+  Response,
+  rawBody,
+  toBytes,
+} from './fetch.js';
+
+const HTML = 'content-type\ntext/html; charset=utf-8\n';
+const OUTLETS = /<!--\s*(ssr-outlet|app-html|app-head)\s*-->/g;
+
+/** Cuts index.html at its outlets: texts, and between them the names of what goes there. */
+function cutTemplate(template) {
+  const texts = [];
+  const outlets = [];
+  let end = 0;
+  for (const match of template.matchAll(OUTLETS)) {
+    texts.push(template.slice(end, match.index));
+    outlets.push(match[1] === 'app-head' ? 'head' : 'html');
+    end = match.index + match[0].length;
+  }
+  texts.push(template.slice(end));
+  if (!outlets.includes('html')) {
+    throw new Error(
+      'the template has no outlet for the page: put <!--ssr-outlet--> or <!--app-html--> where it belongs',
+    );
+  }
+  return { texts, outlets, hasHead: outlets.includes('head') };
+}
+
+function fillTemplate(template, page) {
+  const { html, head } = page;
+  let text = template.texts[0];
+  template.outlets.forEach((outlet, index) => {
+    text += (outlet === 'head' ? head : html) + template.texts[index + 1];
+  });
+  if (head && !template.hasHead) {
+    const at = text.indexOf('</head>');
+    if (at >= 0) text = text.slice(0, at) + head + text.slice(at);
+  }
+  return text;
+}
+
+function flatPageHeaders(headers) {
+  if (headers == null) return HTML;
+  const flat = flattenHeaders(
+    headers instanceof Headers ? headers : new Headers(headers),
+  );
+  return /(^|\n)content-type\n/.test(flat) ? flat : HTML + flat;
+}
+
+function describe(value) {
+  if (value === null) return 'null';
+  return Array.isArray(value) ? 'an array' : typeof value;
+}
+
+/**
+ * Finds what the site exports (`default.fetch`, then `render`) and returns the
+ * function that answers one request, synchronously where the site allows it.
+ */
+export function makeSite(native, namespace, templateText) {
+  const template = templateText == null ? null : cutTemplate(templateText);
+  const exported = namespace.default;
+  const fetchOf =
+    exported && typeof exported.fetch === 'function' ? exported : null;
+  const render =
+    typeof namespace.render === 'function' ? namespace.render : null;
+  if (fetchOf === null && render === null) {
+    const names = Object.keys(namespace);
+    throw new Error(
+      'the module exports neither `default { fetch(request, env, ctx) }` nor `render(url, …)`; ' +
+        (names.length > 0
+          ? `it exports: ${names.join(', ')}`
+          : 'it exports nothing'),
+    );
+  }
+
+  async function streamOut(stream) {
+    for await (const chunk of stream) native.write(toBytes(chunk));
+    native.end();
+  }
+
+  function deliverResponse(response) {
+    const raw = rawBody(response);
+    const stream =
+      raw !== null && typeof raw === 'object' && !(raw instanceof Uint8Array);
+    native.respond(response.status, flattenHeaders(response.headers), stream);
+    if (stream) return streamOut(raw);
+    if (raw !== null) native.write(raw);
+    native.end();
+  }
+
+  function deliverPage(page, source) {
+    if (page instanceof Response) return deliverResponse(page);
+    if (typeof page === 'string') page = { html: page };
+    if (
+      page === null ||
+      typeof page !== 'object' ||
+      typeof page.html !== 'string'
+    ) {
+      const got =
+        page !== null && typeof page === 'object'
+          ? `html that is ${describe(page.html)}`
+          : describe(page);
+      throw new TypeError(
+        `${source} returned ${got}; return a string, { html, head, status, headers } or a Response`,
+      );
+    }
+    const status = page.status ?? 200;
+    if (!Number.isInteger(status) || status < 200 || status > 599) {
+      throw new RangeError(
+        `${source} returned the status '${status}': it must be a whole number from 200 to 599`,
+      );
+    }
+    if (page.head != null && typeof page.head !== 'string') {
+      throw new TypeError(
+        `${source} returned a head that is ${describe(page.head)}; it must be a string`,
+      );
+    }
+    native.respond(status, flatPageHeaders(page.headers), false);
+    native.write(
+      template === null
+        ? page.html
+        : fillTemplate(template, { html: page.html, head: page.head ?? '' }),
+    );
+    native.end();
+  }
+
+  return function answer(method, url, path, flatHeaders, body, env) {
+    const later = [];
+    const ctx = {
+      waitUntil: (promise) => {
+        // A failure of background work is reported, and is no failure of the page.
+        later.push(
+          Promise.resolve(promise).catch((error) =>
+            console.error('ctx.waitUntil:', error),
+          ),
+        );
+      },
+      passThroughOnException: () => {},
+    };
+    const request = new Request(url, new Incoming(method, flatHeaders, body));
+    const result = fetchOf
+      ? fetchOf.fetch(request, env, ctx)
+      : render(path, { request, env, ctx });
+    const deliver = fetchOf
+      ? (response) => {
+          if (!(response instanceof Response)) {
+            throw new TypeError(
+              `fetch(request, env, ctx) returned ${describe(response)}; return a Response`,
+            );
+          }
+          return deliverResponse(response);
+        }
+      : (page) => deliverPage(page, 'render(url)');
+    const sent =
+      typeof result?.then === 'function'
+        ? result.then(deliver)
+        : deliver(result);
+    if (later.length === 0) return sent;
+    return Promise.resolve(sent).then(async () => {
+      while (later.length > 0) await later.shift();
+    });
+  };
+}
+
+/** What went wrong, as [message, stack], whatever was thrown. */
+export function describeThrown(error) {
+  if (error instanceof Error) {
+    const cause =
+      error.cause === undefined
+        ? ''
+        : `\ncaused by ${describeThrown(error.cause).join('\n')}`;
+    return [
+      `${error.name}: ${error.message}`,
+      String(error.stack ?? '').trimEnd() + cause,
+    ];
+  }
+  if (typeof error === 'string') return [`thrown: ${error}`, ''];
+  return [
+    `thrown: ${typeof error === 'object' ? JSON.stringify(error) : String(error)}`,
+    '',
+  ];
+}

@@ -1,0 +1,76 @@
+//! The JavaScript engine guest: QuickJS-ng, the web APIs, and the render ABI.
+//!
+//! Built to `wasm32-wasip1` it is the module that `ssr build` evaluates a site
+//! in and snapshots. Built natively it is the same engine without WebAssembly:
+//! the floor that `bench/` compares with, and what the tests here run on.
+//!
+//! The render ABI (version [`ABI_VERSION`]) is described in `docs/render-abi.md`.
+
+mod engine;
+mod fields;
+pub mod host;
+mod native;
+mod url_parts;
+
+use std::cell::RefCell;
+
+use engine::Site;
+use fields::Fields;
+
+/// The version of the contract between this guest and the server.
+pub const ABI_VERSION: u32 = 1;
+
+thread_local! {
+    /// The site that `ssr_init` evaluated: what the snapshot is a snapshot of.
+    static SITE: RefCell<Option<Site>> = const { RefCell::new(None) };
+    /// The buffer that the host fills before a call.
+    static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes room for `length` bytes of input and returns where they go.
+#[unsafe(no_mangle)]
+pub extern "C" fn ssr_input(length: usize) -> *mut u8 {
+    INPUT.with_borrow_mut(|input| {
+        input.clear();
+        input.resize(length, 0);
+        input.as_mut_ptr()
+    })
+}
+
+/// Evaluates a site at build time. Input fields: the module's name, its source,
+/// the page template (absent for none). Returns 0, or 1 after having told the
+/// host of the failure.
+#[unsafe(no_mangle)]
+pub extern "C" fn ssr_init() -> u32 {
+    let input = INPUT.take();
+    let mut fields = Fields::new(&input);
+    let name = fields.text();
+    let source = fields.text();
+    let template = fields.optional_text();
+    match Site::evaluate(&name, &source, template.as_deref()) {
+        Ok(site) => {
+            SITE.set(Some(site));
+            0
+        }
+        Err(failure) => {
+            failure.report();
+            1
+        }
+    }
+}
+
+/// Answers one request. Input fields: method, URL, path with query, headers
+/// (`name\nvalue\n` each), body (absent for none), environment (`NAME=value\0`
+/// each). Everything else goes through the host's functions.
+#[unsafe(no_mangle)]
+pub extern "C" fn ssr_render() {
+    let input = INPUT.take();
+    SITE.with_borrow(|site| match site {
+        Some(site) => {
+            if let Err(failure) = site.answer(&mut Fields::new(&input)) {
+                failure.report();
+            }
+        }
+        None => host::fail(host::THREW, "this module holds no site: build it with `ssr build`", ""),
+    });
+}

@@ -1,0 +1,134 @@
+//! The object `native`: what the web APIs (`js/`) get from this side.
+
+use std::cell::Cell;
+use std::time::{Instant, SystemTime};
+
+use rquickjs::{Ctx, Exception, Function, Object, Result, String as JsString, TypedArray, Value, prelude::Opt};
+
+use crate::{host, url_parts};
+
+/// What starts anew with each request. In the snapshot all of it is empty, so
+/// that nothing of the build shows in a request.
+#[derive(Clone, Copy)]
+struct PerRequest {
+    started: Option<(Instant, SystemTime)>,
+    random: Option<u64>,
+}
+
+thread_local! {
+    static STATE: Cell<PerRequest> = const { Cell::new(PerRequest { started: None, random: None }) };
+}
+
+/// Forgets the clock's origin and the random seed; the next use takes new ones.
+pub fn start_anew() {
+    STATE.set(PerRequest { started: None, random: None });
+}
+
+/// The request's start by the monotonic clock and by the calendar's.
+fn started() -> (Instant, SystemTime) {
+    let mut state = STATE.get();
+    let started = *state.started.get_or_insert_with(|| (Instant::now(), SystemTime::now()));
+    STATE.set(state);
+    started
+}
+
+/// Starts the request's clock.
+pub fn start_clock() {
+    started();
+}
+
+/// Milliseconds since the request began, as `performance.now()` counts.
+fn now() -> f64 {
+    started().0.elapsed().as_secs_f64() * 1000.0
+}
+
+/// Milliseconds since 1970 when the request began, as `performance.timeOrigin`.
+fn time_origin() -> f64 {
+    started().1.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
+}
+
+/// The next number for `Math.random()`: SplitMix64 (Steele, Lea, Flood 2014)
+/// from a seed that the host gives each instance.
+fn random() -> f64 {
+    let mut state = STATE.get();
+    let seed = state.random.unwrap_or_else(|| {
+        let mut bytes = [0; 8];
+        host::random(&mut bytes);
+        u64::from_le_bytes(bytes)
+    });
+    let seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    state.random = Some(seed);
+    STATE.set(state);
+    let mut z = seed;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^= z >> 31;
+    // The 53 bits that a double holds exactly.
+    (z >> 11) as f64 / (1u64 << 53) as f64
+}
+
+/// Calls `f` with the text of `string` as UTF-8, lone surrogates replaced.
+pub fn with_utf8<R>(string: JsString<'_>, f: impl FnOnce(&str) -> R) -> Result<R> {
+    let c_string = string.to_cstring()?;
+    // SAFETY: the engine gave this pointer and length; `c_string` keeps them
+    // alive. `as_str` is not used because it takes for granted that there are no
+    // lone surrogates, which JavaScript strings may well have.
+    let bytes = unsafe { std::slice::from_raw_parts(c_string.as_ptr().cast::<u8>(), c_string.len()) };
+    Ok(f(&String::from_utf8_lossy(bytes)))
+}
+
+fn write<'js>(ctx: Ctx<'js>, body: Value<'js>) -> Result<()> {
+    if let Some(text) = body.as_string() {
+        return with_utf8(text.clone(), |text| host::write(text.as_bytes()));
+    }
+    let bytes = TypedArray::<u8>::from_value(body)?;
+    // SAFETY: no JavaScript runs while the slice is in use.
+    match unsafe { bytes.as_bytes() } {
+        Some(bytes) => host::write(bytes),
+        None => return Err(Exception::throw_type(&ctx, "the body's buffer is detached")),
+    }
+    Ok(())
+}
+
+fn decode<'js>(ctx: Ctx<'js>, bytes: TypedArray<'js, u8>, fatal: bool) -> Result<JsString<'js>> {
+    // SAFETY: no JavaScript runs while the slice is in use; making a string runs none.
+    let bytes = unsafe { bytes.as_bytes() }.unwrap_or_default();
+    match std::str::from_utf8(bytes) {
+        Ok(text) => JsString::from_str(ctx, text),
+        Err(_) if fatal => Err(Exception::throw_type(&ctx, "TextDecoder: the bytes are not valid UTF-8")),
+        Err(_) => JsString::from_str(ctx, &String::from_utf8_lossy(bytes)),
+    }
+}
+
+/// Makes the object.
+pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
+    let native = Object::new(ctx.clone())?;
+    macro_rules! define {
+        ($name:literal, $function:expr) => {
+            native.set($name, Function::new(ctx.clone(), $function)?.with_name($name)?)?;
+        };
+    }
+    define!("respond", |status: u32, headers: String, streaming: bool| host::respond(status, &headers, streaming));
+    define!("write", write);
+    define!("end", host::end);
+    define!("log", |level: u32, text: JsString<'_>| with_utf8(text, |text| host::log(level, text)));
+    define!("now", now);
+    define!("timeOrigin", time_origin);
+    define!("random", random);
+    define!("randomBytes", |ctx, length: u32| {
+        let mut bytes = vec![0; length as usize];
+        host::random(&mut bytes);
+        TypedArray::<u8>::new(ctx, bytes)
+    });
+    define!("encode", |ctx, text: JsString<'_>| {
+        with_utf8(text, |text| text.as_bytes().to_vec()).and_then(|bytes| TypedArray::<u8>::new(ctx, bytes))
+    });
+    define!("decode", decode);
+    define!("urlParse", |input: String, base: Opt<Option<String>>| {
+        url_parts::parse(&input, base.0.flatten().as_deref()).map(Vec::from)
+    });
+    define!("urlSet", |href: String, part: String, value: String| {
+        url_parts::set(&href, &part, &value).map(Vec::from)
+    });
+    Ok(native)
+}

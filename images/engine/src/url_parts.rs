@@ -1,0 +1,55 @@
+//! URL parsing for the web API `URL`: the `url` crate's answers as the list of
+//! parts that `js/url.js` wants.
+
+use url::{Url, quirks};
+
+/// `href, origin, protocol, username, password, host, hostname, port, pathname,
+/// search, hash`, as the WHATWG URL standard defines them.
+pub type Parts = [String; 11];
+
+/// Parses `input`, relative to `base` if there is one; `None` if that is no URL.
+pub fn parse(input: &str, base: Option<&str>) -> Option<Parts> {
+    let base = match base {
+        Some(base) => Some(Url::parse(base).ok()?),
+        None => None,
+    };
+    let url = Url::options().base_url(base.as_ref()).parse(input).ok()?;
+    Some(parts(&url))
+}
+
+/// Sets one part of the URL `href`, as assigning to the property `part` does.
+/// `None` if the value is refused; for all parts but `href` that leaves the URL
+/// as it was.
+pub fn set(href: &str, part: &str, value: &str) -> Option<Parts> {
+    let mut url = Url::parse(href).ok()?;
+    match part {
+        "href" => quirks::set_href(&mut url, value).ok()?,
+        "protocol" => quirks::set_protocol(&mut url, value).ok()?,
+        "username" => quirks::set_username(&mut url, value).ok()?,
+        "password" => quirks::set_password(&mut url, value).ok()?,
+        "host" => quirks::set_host(&mut url, value).ok()?,
+        "hostname" => quirks::set_hostname(&mut url, value).ok()?,
+        "port" => quirks::set_port(&mut url, value).ok()?,
+        "pathname" => quirks::set_pathname(&mut url, value),
+        "search" => quirks::set_search(&mut url, value),
+        "hash" => quirks::set_hash(&mut url, value),
+        _ => return None,
+    }
+    Some(parts(&url))
+}
+
+fn parts(url: &Url) -> Parts {
+    [
+        quirks::href(url).to_owned(),
+        quirks::origin(url),
+        quirks::protocol(url).to_owned(),
+        quirks::username(url).to_owned(),
+        quirks::password(url).to_owned(),
+        quirks::host(url).to_owned(),
+        quirks::hostname(url).to_owned(),
+        quirks::port(url).to_owned(),
+        quirks::pathname(url).to_owned(),
+        quirks::search(url).to_owned(),
+        quirks::hash(url).to_owned(),
+    ]
+}

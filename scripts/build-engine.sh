@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Builds the JavaScript engine guest to target/engine/engine.wasm.
+#
+# QuickJS-ng is C: the compiler is PyPI's ziglang, so neither a wasi-sdk nor
+# clang is needed. Nothing is done where the result is newer than its sources.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+out=target/engine/engine.wasm
+sources=(images/engine Cargo.toml Cargo.lock scripts/build-engine.sh)
+if [[ -f $out && -z $(find "${sources[@]}" -newer "$out" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/tests/*' -print -quit) ]]; then
+  exit 0
+fi
+
+echo "engine: bundling the web APIs" >&2
+[[ -d images/engine/node_modules ]] || npm --prefix images/engine ci --silent
+npm --prefix images/engine run --silent build -- --log-level=warning
+
+zig=$(scripts/zig-path.sh)
+mkdir -p target/engine
+# cargo's C compiler wrapper: cc passes its own --target, which zig does not know.
+cat >target/engine/cc <<WRAPPER
+#!/usr/bin/env bash
+args=()
+for arg in "\$@"; do [[ \$arg == --target=* ]] || args+=("\$arg"); done
+exec "$zig" cc -target wasm32-wasi -fno-sanitize=undefined "\${args[@]}"
+WRAPPER
+printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$zig" >target/engine/ar
+chmod +x target/engine/cc target/engine/ar
+
+echo "engine: compiling QuickJS-ng to WebAssembly (about a minute)" >&2
+RQUICKJS_SYS_NO_WASI_SDK=1 \
+  CC_wasm32_wasip1="$PWD/target/engine/cc" \
+  AR_wasm32_wasip1="$PWD/target/engine/ar" \
+  CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext" \
+  RUSTFLAGS="-C link-arg=-zstack-size=1048576" \
+  cargo build --quiet --profile guest --target wasm32-wasip1 --package ssr-engine
+install -m 644 target/wasm32-wasip1/guest/ssr_engine.wasm "$out"
+echo "engine: $out, $(stat -c %s "$out") bytes" >&2

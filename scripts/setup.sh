@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Installs what the given purposes need and is not there yet:
+#
+#   scripts/setup.sh build|containerd|lint|browser|dist|docker...
+#
+# Debian packages come by apt (as root, or through sudo), Rust targets by rustup,
+# and zig from PyPI into .cache/zig. Nothing is done where nothing is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { echo "setup: $*" >&2; }
+die() {
+  say "$*"
+  exit 1
+}
+
+# apt_packages PACKAGE...: installs those of the packages that are missing.
+apt_packages() {
+  local missing=() package
+  command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu: install the equivalent of: $*"
+  for package in "$@"; do
+    [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *" installed" ]] || missing+=("$package")
+  done
+  [[ ${#missing[@]} -eq 0 ]] && return
+  local as_root=()
+  if [[ $EUID -ne 0 ]]; then
+    command -v sudo >/dev/null || die "run as root: apt-get install ${missing[*]}"
+    as_root=(sudo)
+  fi
+  say "installing ${missing[*]} (apt)"
+  local log
+  log=$(mktemp)
+  local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
+  # An index that is out of date names packages that are no longer there.
+  if ! { "${install[@]}" update && "${install[@]}" install --yes --no-install-recommends "${missing[@]}"; } \
+    </dev/null >"$log" 2>&1; then
+    cat "$log" >&2
+    rm -f "$log"
+    die "apt-get could not install ${missing[*]}"
+  fi
+  rm -f "$log"
+}
+
+# rust_targets TARGET...: adds those of rustup's targets that are missing.
+rust_targets() {
+  local installed target
+  command -v rustup >/dev/null || die "rustup is missing: install it from https://rustup.rs"
+  installed=$(rustup target list --installed)
+  for target in "$@"; do
+    grep -qx "$target" <<<"$installed" && continue
+    say "adding Rust's target $target (rustup)"
+    rustup --quiet target add "$target"
+  done
+}
+
+# The compiler of the workspace, and what its dependencies' build scripts call.
+build() {
+  command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs"
+  command -v node >/dev/null || die "node is missing: install Node 20 or newer"
+  apt_packages gcc libc6-dev libseccomp-dev protobuf-compiler libprotobuf-dev python3 python3-venv
+  rust_targets wasm32-wasip1
+  scripts/zig-path.sh >/dev/null
+}
+
+containerd() {
+  apt_packages containerd runc util-linux mount procps curl
+}
+
+lint() {
+  apt_packages shellcheck
+  npm_packages images/site
+}
+
+browser() {
+  # Playwright brings no browser of its own: Debian's is used.
+  apt_packages chromium fonts-liberation
+  npm_packages images/site tests/browser
+}
+
+dist() {
+  apt_packages gperf make qemu-user-static xz-utils
+  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+  scripts/zig-path.sh >/dev/null
+}
+
+docker() {
+  apt_packages debootstrap util-linux mount procps
+}
+
+# npm_packages DIRECTORY...: installs what their lock files say.
+npm_packages() {
+  local directory
+  for directory in "$@"; do
+    [[ -d $directory/node_modules ]] && continue
+    say "installing the packages of $directory (npm)"
+    npm --prefix "$directory" ci --silent --no-audit --no-fund
+  done
+}
+
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|dist|docker..."
+for purpose in "$@"; do
+  case $purpose in
+    build | containerd | lint | browser | dist | docker) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, dist, docker" ;;
+  esac
+done

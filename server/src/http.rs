@@ -1,0 +1,90 @@
+//! The HTTP server: accepts connections, serves them, and drains them at the end.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+
+use crate::route::Router;
+use crate::settings::Settings;
+
+/// After an error that is not one connection's (no more descriptors, no memory).
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// How often to look whether work after the last response is done.
+const POLL: Duration = Duration::from_millis(10);
+
+/// Serves `listener` until `stop` completes; then finishes what is in flight,
+/// within the grace period.
+pub async fn serve(listener: TcpListener, router: Arc<Router>, settings: &Settings, stop: impl Future<Output = ()>) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(settings.client_timeout).half_close(true);
+    let connections = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
+    let graceful = GracefulShutdown::new();
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let accepted = async {
+            // The semaphore is never closed.
+            let permit = Arc::clone(&connections).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            accepted = accepted => accepted,
+            () = &mut stop => break,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                log::warn!("cannot accept a connection: {error}");
+                tokio::time::sleep(PAUSE_AFTER_ERROR).await;
+                continue;
+            }
+        };
+        let connection = graceful.watch(connection(&http, stream, Arc::clone(&router)));
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                log::debug!("a connection ended: {error}");
+            }
+            drop(permit);
+        });
+    }
+    // From here on, new connections are refused.
+    drop(listener);
+    drain(graceful, &router, settings.grace_period).await;
+}
+
+fn connection(
+    http: &http1::Builder,
+    stream: TcpStream,
+    router: Arc<Router>,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + use<> {
+    // Responses are written whole; waiting to fill a segment would only delay them.
+    if let Err(error) = stream.set_nodelay(true) {
+        log::debug!("TCP_NODELAY: {error}");
+    }
+    let service = service_fn(move |request| {
+        let router = Arc::clone(&router);
+        async move { Ok::<_, Infallible>(router.answer(request).await) }
+    });
+    http.serve_connection(TokioIo::new(stream), service)
+}
+
+async fn drain(graceful: GracefulShutdown, router: &Router, grace_period: Duration) {
+    let end = Instant::now() + grace_period;
+    let finished = async {
+        graceful.shutdown().await;
+        // Work that pages asked for with `ctx.waitUntil`.
+        while router.unfinished_renders() > 0 {
+            tokio::time::sleep(POLL).await;
+        }
+    };
+    if tokio::time::timeout_at(end.into(), finished).await.is_err() {
+        log::warn!("stopped with requests in flight: they took longer than {grace_period:?} (SSR_GRACE_PERIOD)");
+    }
+}

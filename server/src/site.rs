@@ -1,0 +1,152 @@
+//! A site's module, compiled: one fresh instance for each request.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use wasmtime::{Engine, InstancePre, Module, ModuleExport, Store, Trap};
+
+use crate::engine::{self, Interruption};
+use crate::error::StartError;
+use crate::guest::{self, GuestState, Part, RenderError, Stop};
+use crate::module;
+use crate::settings::Settings;
+use crate::time_limit::TimeLimit;
+
+/// A module that renders pages.
+pub struct Site {
+    engine: Engine,
+    instance: InstancePre<GuestState>,
+    exports: Exports,
+    time_limit: Option<TimeLimit>,
+    timeout: Duration,
+    memory: usize,
+}
+
+/// What the render ABI has every site's module export.
+struct Exports {
+    memory: ModuleExport,
+    input: ModuleExport,
+    render: ModuleExport,
+}
+
+/// Where a render's response goes, and under what name its log lines appear.
+pub struct Destination {
+    /// The request's id.
+    pub id: Arc<str>,
+    /// Receives the response.
+    pub parts: mpsc::Sender<Part>,
+    /// The runtime on which a streamed response waits for a slow client.
+    pub runtime: tokio::runtime::Handle,
+}
+
+impl Site {
+    /// Compiles the module in `bytes`; `name` is what errors call it.
+    pub fn new(name: &str, bytes: &[u8], settings: &Settings) -> Result<Self, StartError> {
+        Self::with_interruption(name, bytes, settings, Interruption::Epoch)
+    }
+
+    /// The same, with a choice of how endless loops are stopped.
+    pub fn with_interruption(
+        name: &str,
+        bytes: &[u8],
+        settings: &Settings,
+        interruption: Interruption,
+    ) -> Result<Self, StartError> {
+        let unusable = |reason: String| {
+            let name = Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
+            StartError::Module { name: name.into_owned(), reason }
+        };
+        module::check(bytes).map_err(unusable)?;
+        let internal = |error: wasmtime::Error| StartError::Internal(format!("{error:#}"));
+        let engine = engine::engine(settings, interruption).map_err(internal)?;
+        let module = Module::from_binary(&engine, bytes)
+            .map_err(|error| unusable(format!("it does not compile: {error:#}; build it again with `ssr build`")))?;
+        let export = |name: &str| {
+            module
+                .get_export_index(name)
+                .ok_or_else(|| unusable(format!("it lacks the export '{name}' of the render ABI; build it again with `ssr build`")))
+        };
+        let exports = Exports { memory: export("memory")?, input: export("ssr_input")?, render: export("ssr_render")? };
+        if let Some(least) = module.resources_required().max_initial_memory_size
+            && least > settings.render_memory as u64
+        {
+            return Err(unusable(format!(
+                "it needs {} MiB of memory to begin with, and SSR_RENDER_MEMORY allows {} MiB; raise that",
+                least.div_ceil(1 << 20),
+                settings.render_memory >> 20
+            )));
+        }
+        let instance = guest::linker(&engine)
+            .and_then(|linker| linker.instantiate_pre(&module))
+            .map_err(|error| unusable(format!("it does not link: {error:#}; build it again with `ssr build`")))?;
+        // Now, rather than during the first request.
+        module.initialize_copy_on_write_image().map_err(internal)?;
+        let time_limit = match interruption {
+            Interruption::Epoch => Some(
+                TimeLimit::start(&engine).map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?,
+            ),
+            Interruption::None => None,
+        };
+        Ok(Self {
+            engine,
+            instance,
+            exports,
+            time_limit,
+            timeout: settings.render_timeout,
+            memory: settings.render_memory,
+        })
+    }
+
+    /// The back end's name.
+    pub fn backend(&self) -> &'static str {
+        engine::backend(&self.engine)
+    }
+
+    /// Renders the request in `input` (see docs/render-abi.md). The response goes
+    /// to `destination`; if part of it has been sent when the render fails, the
+    /// error tells what to log, and the response stays incomplete.
+    pub fn render(&self, input: &[u8], destination: Destination) -> Result<(), RenderError> {
+        let Destination { id, parts, runtime } = destination;
+        let state = GuestState::new(id, self.timeout, self.memory).with_response(parts, runtime);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(GuestState::limiter);
+        let limited = self.time_limit.as_ref().map(|limit| limit.limit(&mut store, self.timeout));
+        let result = self.call(&mut store, input);
+        drop(limited);
+        result.map_err(|error| self.explain(&error))?;
+        let state = store.data_mut();
+        match state.take_failure() {
+            Some(failure) => Err(failure.into()),
+            None if state.ended() => Ok(()),
+            None => Err(RenderError::Incomplete),
+        }
+    }
+
+    fn call(&self, store: &mut Store<GuestState>, input: &[u8]) -> wasmtime::Result<()> {
+        let instance = self.instance.instantiate(&mut *store)?;
+        let missing = || wasmtime::Error::msg("an export of the render ABI has another type");
+        let mut export = |export| instance.get_module_export(&mut *store, export).ok_or_else(missing);
+        let memory = export(&self.exports.memory)?.into_memory().ok_or_else(missing)?;
+        let make_room = export(&self.exports.input)?.into_func().ok_or_else(missing)?;
+        let render = export(&self.exports.render)?.into_func().ok_or_else(missing)?;
+        store.data_mut().memory = Some(memory);
+        let length = u32::try_from(input.len())?;
+        let at = make_room.typed::<u32, u32>(&*store)?.call(&mut *store, length)?;
+        memory.write(&mut *store, at as usize, input)?;
+        render.typed::<(), ()>(&*store)?.call(&mut *store, ())
+    }
+
+    fn explain(&self, error: &wasmtime::Error) -> RenderError {
+        if let Some(Stop(error)) = error.downcast_ref() {
+            return error.clone();
+        }
+        match error.downcast_ref::<Trap>() {
+            Some(Trap::Interrupt) => RenderError::TimedOut(self.timeout),
+            Some(Trap::StackOverflow) => RenderError::StackExhausted,
+            Some(trap) => RenderError::Trapped(trap.to_string()),
+            None => RenderError::Trapped(format!("{error:#}")),
+        }
+    }
+}

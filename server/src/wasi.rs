@@ -1,0 +1,87 @@
+//! The little of WASI preview 1 that the engine guest needs: clocks, randomness,
+//! and a standard error for its last words. It has no files, no arguments and no
+//! environment: every other descriptor is a bad one.
+
+use std::io::Read as _;
+use std::sync::LazyLock;
+use std::time::{Instant, SystemTime};
+
+use wasmtime::{Caller, Linker, Result};
+
+use crate::guest::{GuestState, RenderError, Stop, slice};
+
+const MODULE: &str = "wasi_snapshot_preview1";
+const SUCCESS: u32 = 0;
+const BAD_DESCRIPTOR: u32 = 8;
+const INVALID: u32 = 28;
+
+type C<'a> = Caller<'a, GuestState>;
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+fn nanoseconds(clock: u32) -> Option<u64> {
+    let time = match clock {
+        0 => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?,
+        _ => START.elapsed(),
+    };
+    u64::try_from(time.as_nanos()).ok()
+}
+
+fn random(bytes: &mut [u8]) -> std::io::Result<()> {
+    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
+}
+
+fn u32_at(bytes: &[u8]) -> u32 {
+    bytes.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Defines these functions. A module that imports more is refused when it is linked.
+pub fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
+    linker.func_wrap(MODULE, "clock_time_get", |mut c: C<'_>, clock: u32, _precision: u64, at: u32| {
+        let Some(time) = nanoseconds(clock) else { return Ok(INVALID) };
+        slice(&mut c, at, 8)?.0.copy_from_slice(&time.to_le_bytes());
+        Ok(SUCCESS)
+    })?;
+    linker.func_wrap(MODULE, "random_get", |mut c: C<'_>, at: u32, len: u32| {
+        match random(slice(&mut c, at, len)?.0) {
+            Ok(()) => Ok(SUCCESS),
+            Err(error) => {
+                let cause = format!("there is no randomness: /dev/urandom: {error}");
+                Err(wasmtime::Error::new(Stop(RenderError::Trapped(cause))))
+            }
+        }
+    })?;
+    linker.func_wrap(MODULE, "fd_write", |mut c: C<'_>, fd: u32, vectors: u32, count: u32, written: u32| {
+        if fd != 1 && fd != 2 {
+            return Ok(BAD_DESCRIPTOR);
+        }
+        let vectors = slice(&mut c, vectors, count.saturating_mul(8))?.0.to_vec();
+        let mut text = Vec::new();
+        for vector in vectors.chunks_exact(8) {
+            text.extend_from_slice(slice(&mut c, u32_at(vector), u32_at(&vector[4..]))?.0);
+        }
+        c.data().log(0, &String::from_utf8_lossy(&text));
+        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+        slice(&mut c, written, 4)?.0.copy_from_slice(&length.to_le_bytes());
+        Ok(SUCCESS)
+    })?;
+    for sizes in ["environ_sizes_get", "args_sizes_get"] {
+        linker.func_wrap(MODULE, sizes, |mut c: C<'_>, count: u32, size: u32| {
+            slice(&mut c, count, 4)?.0.fill(0);
+            slice(&mut c, size, 4)?.0.fill(0);
+            Ok(SUCCESS)
+        })?;
+    }
+    for list in ["environ_get", "args_get"] {
+        linker.func_wrap(MODULE, list, |_: C<'_>, _: u32, _: u32| SUCCESS)?;
+    }
+    linker.func_wrap(MODULE, "fd_close", |_: C<'_>, _fd: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "fd_fdstat_get", |_: C<'_>, _fd: u32, _at: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "fd_prestat_get", |_: C<'_>, _fd: u32, _at: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "fd_prestat_dir_name", |_: C<'_>, _fd: u32, _at: u32, _len: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "fd_seek", |_: C<'_>, _fd: u32, _offset: u64, _whence: u32, _at: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "proc_exit", |_: C<'_>, code: u32| -> Result<()> {
+        Err(wasmtime::Error::new(Stop(RenderError::Trapped(format!("it exited with code {code}")))))
+    })?;
+    Ok(())
+}

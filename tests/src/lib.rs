@@ -1,0 +1,17 @@
+//! What the end-to-end tests are made of: a private containerd, images of small
+//! sites, and containers that run them. The tests themselves are in `tests/`.
+//!
+//! They need root, containerd and the two release binaries; `make test` sees to
+//! all three. Without them they fail and say so: a test that skips itself
+//! protects nothing.
+
+pub mod container;
+pub mod http;
+pub mod lab;
+pub mod leaks;
+pub mod shell;
+pub mod site;
+
+pub use container::{Container, Ended};
+pub use lab::Lab;
+pub use site::Image;

@@ -1,0 +1,145 @@
+//! The site as a container: `ctr run`, `curl`, logs, `ctr task kill`.
+
+use std::thread;
+
+use ssr_e2e::{Image, Lab, http};
+
+#[test]
+fn the_container_answers_with_a_page_rendered_by_its_module() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    let page = site.get("/");
+    assert_eq!(page.status, 200);
+    assert!(page.header("content-type").starts_with("text/html"));
+    assert!(page.body.contains("<h1>hello from the module</h1>"));
+
+    let page = site.get("/number?n=12");
+    assert!(page.body.contains("12 squared is 144"), "{}", page.body);
+
+    assert_eq!(site.get("/nowhere").status, 404);
+    assert_eq!(site.stop().code, 0);
+    lab.stop();
+}
+
+#[test]
+fn assets_are_served_from_the_image() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    let asset = site.get("/hello.txt");
+    assert_eq!(asset.status, 200);
+    assert_eq!(asset.body, "hello from the assets\n");
+    assert!(asset.header("content-type").starts_with("text/plain"));
+}
+
+#[test]
+fn the_containers_environment_reaches_the_page() {
+    let lab = Lab::start();
+    let image = Image::of_site("site.js");
+    let site = lab.container(&image).env("GREETING", "grüezi=42").start();
+
+    let page = site.get("/env");
+    assert!(page.body.contains("greeting: grüezi=42"), "{}", page.body);
+}
+
+#[test]
+fn what_a_page_logs_is_in_the_containers_log() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    assert_eq!(site.get("/log?text=needle").status, 200);
+    site.wait_for_log("logged: needle");
+}
+
+#[test]
+fn a_page_that_fails_is_one_failed_request_and_a_line_in_the_log() {
+    let lab = Lab::start();
+    let image = Image::of_site("site.js");
+    let site = lab
+        .container(&image)
+        .env("SSR_RENDER_TIMEOUT", "500ms")
+        .env("SSR_RENDER_MEMORY", "64MiB")
+        .start();
+
+    for (path, status) in [
+        ("/throw", 500),
+        ("/recurse", 500),
+        ("/oom", 500),
+        ("/loop", 504),
+        ("/never", 504),
+    ] {
+        let page = site.get(path);
+        assert_eq!(page.status, status, "{path}: {}", site.log());
+        site.wait_for_log(path);
+        assert_eq!(site.get("/").status, 200, "after {path}");
+    }
+    assert!(site.log().contains("this page always fails"));
+    assert_eq!(site.stop().code, 0);
+}
+
+#[test]
+fn sigterm_lets_a_request_in_flight_finish_and_exits_with_0() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    let url = site.url("/slow?ms=1500");
+    let request = thread::spawn(move || http::try_get(&url));
+    // The request must have been accepted before the signal is sent.
+    thread::sleep(std::time::Duration::from_millis(700));
+    let ended = site.stop();
+
+    let page = request.join().unwrap().expect("the request is answered");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("slept 1500 ms"), "{}", page.body);
+    assert_eq!(ended.code, 0, "{}", ended.log);
+    lab.stop();
+}
+
+#[test]
+fn sigint_stops_the_container_as_sigterm_does() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    site.kill("SIGINT");
+    let ended = site.wait();
+    assert_eq!(ended.code, 0, "{}", ended.log);
+}
+
+#[test]
+fn sigkill_ends_the_container_with_137() {
+    let lab = Lab::start();
+    let site = lab.container(&Image::of_site("site.js")).start();
+
+    site.kill("SIGKILL");
+    assert_eq!(site.wait().code, 137);
+    lab.stop();
+}
+
+#[test]
+fn two_containers_of_one_image_run_side_by_side() {
+    let lab = Lab::start();
+    let image = Image::of_site("site.js");
+    let one = lab.container(&image).env("GREETING", "one").start();
+    let two = lab.container(&image).env("GREETING", "two").start();
+
+    assert!(one.get("/env").body.contains("greeting: one"));
+    assert!(two.get("/env").body.contains("greeting: two"));
+    assert_eq!(one.stop().code, 0);
+    assert!(two.get("/env").body.contains("greeting: two"));
+    assert_eq!(two.stop().code, 0);
+    lab.stop();
+}
+
+#[test]
+fn the_container_runs_as_an_ordinary_user_on_a_read_only_root() {
+    let lab = Lab::start();
+    let site = lab
+        .container(&Image::of_site("site.js"))
+        .option("--read-only")
+        .option("--user=65532:65532")
+        .start();
+
+    assert_eq!(site.get("/").status, 200);
+    assert_eq!(site.stop().code, 0);
+}
