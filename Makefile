@@ -30,24 +30,20 @@ demo: image ## Run the site as a container under a containerd of its own (PORT=8
 demo-stop: ## Stop the demo and leave nothing of it behind
 	scripts/demo-stop.sh
 
-test: test-fast test-e2e test-browser test-docker ## Run all tests
+test: test-fast test-e2e test-browser ## Run all tests
 
 test-fast: build ## Run the tests that need no container
 	cargo test --release --package containerd-shim-ssr --package ssr-cli --package ssr-server
 	cargo test --release --package ssr-e2e --test deploy
 	node --test scripts
 
-test-e2e: image ## Run the tests under containerd, as root
-	scripts/setup.sh containerd
+test-e2e: image ## Run the tests under containerd and Docker, as root
+	scripts/setup.sh containerd docker
 	cargo test --release --package ssr-e2e
 
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
 	npm --prefix tests/browser test
-
-test-docker: image ## Compare with Dockerfile.wasm under Docker, as root
-	scripts/setup.sh docker
-	scripts/docker-test.sh
 
 lint: ## Check format and style
 	scripts/setup.sh lint
@@ -68,4 +64,4 @@ install: ## Install both binaries below PREFIX (/usr/local)
 uninstall: ## Remove what install has put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser test-docker lint dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser lint dist install uninstall

@@ -13,7 +13,14 @@
 // package.json that leaves dist/client and dist/server/entry-server.js.
 
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -60,9 +67,13 @@ function install(root) {
 
 function npm(root, ...args) {
   // What npm says belongs to stderr here: stdout is for results.
-  const { status, error } = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2] });
+  const { status, error } = spawnSync('npm', args, {
+    cwd: root,
+    stdio: ['ignore', 2, 2],
+  });
   if (error) throw new Refusal(`npm: ${error.message}`);
-  if (status !== 0) throw new Refusal(`npm ${args.join(' ')} failed in ${root}`);
+  if (status !== 0)
+    throw new Refusal(`npm ${args.join(' ')} failed in ${root}`);
 }
 
 /** Takes over what the project's own build has left. */
@@ -73,8 +84,12 @@ function take(root, outDir) {
       throw new Refusal(`npm run ssr-build left no ${path} in ${root}`);
     }
   }
-  cpSync(join(root, 'dist', 'client'), join(outDir, 'client'), { recursive: true });
-  cpSync(join(root, 'dist', 'server'), join(outDir, 'server'), { recursive: true });
+  cpSync(join(root, 'dist', 'client'), join(outDir, 'client'), {
+    recursive: true,
+  });
+  cpSync(join(root, 'dist', 'server'), join(outDir, 'server'), {
+    recursive: true,
+  });
 }
 
 async function build(root, outDir) {
@@ -119,10 +134,14 @@ function findEntry(root) {
   if (!existsSync(join(root, 'index.html'))) {
     throw new Refusal(`${root} has no index.html; ${CONVENTION}`);
   }
-  const candidates = ['js', 'jsx', 'ts', 'tsx', 'mjs'].map((kind) => `src/entry-server.${kind}`);
+  const candidates = ['js', 'jsx', 'ts', 'tsx', 'mjs'].map(
+    (kind) => `src/entry-server.${kind}`,
+  );
   const entry = candidates.find((path) => existsSync(join(root, path)));
   if (!entry) {
-    throw new Refusal(`${root} has none of ${candidates.join(', ')}; ${CONVENTION}`);
+    throw new Refusal(
+      `${root} has none of ${candidates.join(', ')}; ${CONVENTION}`,
+    );
   }
   return entry;
 }
@@ -131,10 +150,15 @@ function findEntry(root) {
 async function loadVite(root) {
   try {
     const require = createRequire(join(root, 'package.json'));
-    const path = join(dirname(require.resolve('vite/package.json')), 'dist/node/index.js');
+    const path = join(
+      dirname(require.resolve('vite/package.json')),
+      'dist/node/index.js',
+    );
     return await import(pathToFileURL(path));
   } catch (error) {
-    throw new Refusal(`cannot load the project's vite (${error.message}); run npm install in ${root}`);
+    throw new Refusal(
+      `cannot load the project's vite (${error.message}); run npm install in ${root}`,
+    );
   }
 }
 
@@ -148,9 +172,14 @@ function oneFile(vite) {
 
 /** Refuses a bundle that would need something at run time. */
 function check(result, entry) {
-  const chunks = [result].flat().flatMap(({ output }) => output.filter(({ type }) => type === 'chunk'));
+  const chunks = [result]
+    .flat()
+    .flatMap(({ output }) => output.filter(({ type }) => type === 'chunk'));
   const own = new Set(chunks.map(({ fileName }) => fileName));
-  const imports = chunks.flatMap((chunk) => [...chunk.imports, ...chunk.dynamicImports]);
+  const imports = chunks.flatMap((chunk) => [
+    ...chunk.imports,
+    ...chunk.dynamicImports,
+  ]);
   const missing = [...new Set(imports)].filter((name) => !own.has(name));
   if (missing.length > 0) {
     throw new Refusal(
@@ -159,13 +188,17 @@ function check(result, entry) {
     );
   }
   if (chunks.length !== 1) {
-    throw new Refusal(`${entry} became ${chunks.length} files (${[...own].join(', ')}) instead of one`);
+    throw new Refusal(
+      `${entry} became ${chunks.length} files (${[...own].join(', ')}) instead of one`,
+    );
   }
 }
 
 try {
   await main(process.argv.slice(2));
 } catch (error) {
-  console.error(`site: ${error instanceof Refusal ? error.message : error.stack}`);
+  console.error(
+    `site: ${error instanceof Refusal ? error.message : error.stack}`,
+  );
   process.exitCode = 1;
 }

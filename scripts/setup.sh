@@ -78,7 +78,7 @@ browser() {
 }
 
 dist() {
-  apt_packages gperf make qemu-user-static xz-utils
+  apt_packages make qemu-user-static binutils curl
   rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl
   scripts/zig-path.sh >/dev/null
 }

@@ -46,7 +46,8 @@ const HEADERS: &str = "accept\ntext/html\naccept-language\nen\nhost\nlocalhost\n
 fn main() -> Result<()> {
     let args = Args::parse();
     let entry = std::fs::read_to_string(&args.entry).with_context(|| args.entry.display().to_string())?;
-    let template = std::fs::read_to_string(&args.template).with_context(|| args.template.display().to_string())?;
+    let template =
+        std::fs::read_to_string(&args.template).with_context(|| args.template.display().to_string())?;
     let wasm = std::fs::read(&args.wasm).with_context(|| args.wasm.display().to_string())?;
     let mut contestants: Vec<(&str, Box<dyn Contestant>)> = vec![
         ("native QuickJS", Box::new(Native::new(&entry, &template)?)),
@@ -89,7 +90,8 @@ fn print_table(names: &[&str], rows: &[(&String, usize, Vec<f64>)]) {
     println!("| page | bytes | {} |", names.join(" | "));
     println!("|---|---{}|", "|---".repeat(names.len()));
     for (page, size, times) in rows {
-        let cells: Vec<String> = times.iter().map(|time| format!("{time:.0} ({:.2}×)", time / times[0])).collect();
+        let cells: Vec<String> =
+            times.iter().map(|time| format!("{time:.0} ({:.2}×)", time / times[0])).collect();
         println!("| `{page}` | {size} | {} |", cells.join(" | "));
     }
 }
@@ -103,7 +105,8 @@ trait Contestant {
 
 fn request(page: &str) -> Vec<u8> {
     let url = format!("http://localhost{page}");
-    RenderRequest { id: "bench", method: "GET", url: &url, path: page, headers: HEADERS, body: None }.encode("")
+    RenderRequest { id: "bench", method: "GET", url: &url, path: page, headers: HEADERS, body: None }
+        .encode("")
 }
 
 fn per_render(start: ThreadTime, times: usize) -> f64 {

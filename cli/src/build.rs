@@ -66,9 +66,9 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let linker = guest::linker(&engine).map_err(anyhow::Error::msg)?;
     let time_limit = TimeLimit::start(&engine).context("no thread for the clock")?;
     let limited = time_limit.limit(&mut store, TIME_TO_LOAD);
-    let evaluated = linker
-        .instantiate(&mut store, &module)
-        .and_then(|instance| evaluate(&mut store, instance, [Some(&*name), Some(&*source), template.as_deref()]));
+    let evaluated = linker.instantiate(&mut store, &module).and_then(|instance| {
+        evaluate(&mut store, instance, [Some(&*name), Some(&*source), template.as_deref()])
+    });
     drop(limited);
     let instance = evaluated.map_err(|error| explain(&error, &args.entry))?;
     if let Some(failure) = store.data_mut().take_failure() {
@@ -123,8 +123,9 @@ fn evaluate(
     for field in fields {
         put(&mut input, field.map(str::as_bytes));
     }
-    let memory =
-        instance.get_memory(&mut *store, "memory").ok_or_else(|| wasmtime::Error::msg("the engine has no memory"))?;
+    let memory = instance
+        .get_memory(&mut *store, "memory")
+        .ok_or_else(|| wasmtime::Error::msg("the engine has no memory"))?;
     store.data_mut().memory = Some(memory);
     // A reactor's constructors: the C library's set-up.
     if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize") {
@@ -149,7 +150,9 @@ fn explain(error: &wasmtime::Error, entry: &Path) -> anyhow::Error {
             "{entry}: the module did not load within {TIME_TO_LOAD:?}: is there an endless loop at its top level?"
         ),
         Some(Trap::StackOverflow) => {
-            anyhow::anyhow!("{entry}: the module did not load: the call stack is exhausted: runaway recursion?")
+            anyhow::anyhow!(
+                "{entry}: the module did not load: the call stack is exhausted: runaway recursion?"
+            )
         }
         _ => anyhow::anyhow!("{entry}: the module did not load: {error:#}"),
     }

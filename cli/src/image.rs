@@ -37,6 +37,9 @@ pub struct ImageArgs {
     /// A setting in the image's environment; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     env: Vec<String>,
+    /// The user that the container runs as, by number
+    #[arg(long, value_name = "UID[:GID]")]
+    user: Option<String>,
     /// A label of the image; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
@@ -49,6 +52,7 @@ pub fn run(args: ImageArgs) -> anyhow::Result<()> {
     let settings = Settings {
         env: pairs("--env", &args.env)?,
         labels: pairs("--label", &args.label)?,
+        user: args.user.map(user).transpose()?,
         created: source_date_epoch()?,
     };
     let target = Target::new(&args.output, &args.assets)?;
@@ -85,17 +89,9 @@ impl Target {
             _ => Path::new("."),
         };
         let real = directory.canonicalize().with_context(|| {
-            format!(
-                "-o {}: its directory {} cannot be used",
-                output.display(),
-                directory.display()
-            )
+            format!("-o {}: its directory {} cannot be used", output.display(), directory.display())
         })?;
-        ensure!(
-            !output.is_dir(),
-            "-o {}: this is a directory; name a file in it",
-            output.display()
-        );
+        ensure!(!output.is_dir(), "-o {}: this is a directory; name a file in it", output.display());
         // The next run would pack this run's archive.
         if let Ok(assets) = assets.canonicalize() {
             ensure!(
@@ -144,6 +140,17 @@ fn pairs(option: &str, values: &[String]) -> anyhow::Result<Vec<(String, String)
         .collect()
 }
 
+/// Checks a user. The image has no /etc/passwd in which to look up a name, and
+/// Kubernetes tells only by a number that it is not root.
+fn user(value: String) -> anyhow::Result<String> {
+    let numbers = value.split(':').all(|id| id.parse::<u32>().is_ok());
+    ensure!(
+        numbers && value.split(':').count() <= 2,
+        "--user {value:?}: expected UID or UID:GID in numbers, such as 65532:65532"
+    );
+    Ok(value)
+}
+
 /// The time that the image and its files bear: SOURCE_DATE_EPOCH where it is
 /// set, as in other reproducible builds, and 1970 otherwise.
 fn source_date_epoch() -> anyhow::Result<u64> {
@@ -152,17 +159,11 @@ fn source_date_epoch() -> anyhow::Result<u64> {
     let Some(value) = std::env::var_os("SOURCE_DATE_EPOCH") else {
         return Ok(0);
     };
-    value
-        .to_str()
-        .and_then(|value| value.parse().ok())
-        .filter(|seconds| *seconds <= LAST)
-        .with_context(|| {
-            format!(
-                "SOURCE_DATE_EPOCH={}: expected seconds since 1970, such as 1700000000",
-                value.display()
-            )
-        })
+    value.to_str().and_then(|value| value.parse().ok()).filter(|seconds| *seconds <= LAST).with_context(
+        || format!("SOURCE_DATE_EPOCH={}: expected seconds since 1970, such as 1700000000", value.display()),
+    )
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;

@@ -18,7 +18,8 @@ pub struct ServeArgs {
 
 impl Args for ServeArgs {
     fn augment_args(command: Command) -> Command {
-        let module = Arg::new("module").value_name("ssr.wasm").required(true).help("The module that `ssr build` made");
+        let module =
+            Arg::new("module").value_name("ssr.wasm").required(true).help("The module that `ssr build` made");
         let assets = Arg::new("assets").value_name("DIST").help("The directory of assets");
         let flags = TABLE.iter().map(|setting| {
             let default = if setting.default.is_empty() { "one for each core" } else { setting.default };
@@ -54,8 +55,9 @@ impl FromArgMatches for ServeArgs {
 /// Serves until SIGTERM or Ctrl-C.
 pub fn run(args: &ServeArgs) -> Result<(), StartError> {
     // What is not UTF-8 cannot be a setting, nor be given to JavaScript as it is.
-    let env: Vec<(String, String)> =
-        std::env::vars_os().map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned())).collect();
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned()))
+        .collect();
     let mut settings = Settings::from_env(&env)?;
     for (row, value) in &args.flags {
         let setting = &TABLE[*row];

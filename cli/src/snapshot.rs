@@ -69,7 +69,9 @@ mod tests {
             let sections: Vec<_> = wasmparser::Parser::new(0)
                 .parse_all(&module)
                 .filter_map(|payload| match payload.unwrap() {
-                    wasmparser::Payload::CustomSection(section) => Some((section.name(), section.data().len())),
+                    wasmparser::Payload::CustomSection(section) => {
+                        Some((section.name(), section.data().len()))
+                    }
                     _ => None,
                 })
                 .collect();

@@ -22,7 +22,9 @@ impl<'a> StackTrace<'a> {
 
     /// `stack` with every `bundle.js:line:column` replaced by where that comes from.
     pub fn translate(&self, stack: &str) -> String {
-        let Some(map) = &self.map else { return stack.to_owned() };
+        let Some(map) = &self.map else {
+            return stack.to_owned();
+        };
         let mark = format!("{}:", self.name);
         let mut out = String::with_capacity(stack.len());
         let mut rest = stack;

@@ -43,7 +43,10 @@ impl Entity for AssetEntity {
         self.file.len()
     }
 
-    fn get_range(&self, range: Range<u64>) -> Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send + Sync>> {
+    fn get_range(
+        &self,
+        range: Range<u64>,
+    ) -> Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send + Sync>> {
         self.file.get_range(range)
     }
 

@@ -61,7 +61,8 @@ impl Assets {
     /// Indexes the directory `root`. Hidden files are left out (but
     /// `.well-known`), and links that lead out of it.
     pub fn index(root: &Path) -> Result<Self, StartError> {
-        let error = |source| StartError::Read { what: "the directory of assets", path: root.to_owned(), source };
+        let error =
+            |source| StartError::Read { what: "the directory of assets", path: root.to_owned(), source };
         let base = fs::canonicalize(root).map_err(error)?;
         if !base.is_dir() {
             return Err(error(io::ErrorKind::NotADirectory.into()));
@@ -72,7 +73,9 @@ impl Assets {
         let mut assets = Self::default();
         for (name, path) in files {
             let is_sibling = CODINGS.iter().any(|(_, ending)| {
-                name.strip_suffix(ending).and_then(|rest| rest.strip_suffix('.')).is_some_and(|rest| names.contains(rest))
+                name.strip_suffix(ending)
+                    .and_then(|rest| rest.strip_suffix('.'))
+                    .is_some_and(|rest| names.contains(rest))
             });
             if is_sibling || (name == "/index.html" && is_template(&path).map_err(error)?) {
                 continue;
@@ -82,7 +85,11 @@ impl Assets {
                 if names.contains(&format!("{name}.{ending}")) {
                     let mut sibling = path.clone().into_os_string();
                     sibling.push(format!(".{ending}"));
-                    variants.push(Variant { path: sibling.into(), coding: Some(coding), tag: OnceLock::new() });
+                    variants.push(Variant {
+                        path: sibling.into(),
+                        coding: Some(coding),
+                        tag: OnceLock::new(),
+                    });
                 }
             }
             let media_type = media_type(&path);
@@ -147,7 +154,8 @@ impl Variant {
                 read => hash.update(&buffer[..read]),
             }
         }
-        let tag = HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
+        let tag =
+            HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
         Ok(self.tag.get_or_init(|| tag).clone())
     }
 }
@@ -172,7 +180,14 @@ fn accepts(accept_encoding: &str, coding: &str) -> bool {
 fn media_type(path: &Path) -> HeaderValue {
     let guess = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
     let is_text = guess.starts_with("text/")
-        || matches!(guess, "application/javascript" | "application/json" | "application/xml" | "image/svg+xml" | "application/manifest+json");
+        || matches!(
+            guess,
+            "application/javascript"
+                | "application/json"
+                | "application/xml"
+                | "image/svg+xml"
+                | "application/manifest+json"
+        );
     let text = if is_text { format!("{guess}; charset=utf-8") } else { guess.to_owned() };
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
@@ -187,7 +202,12 @@ fn is_template(path: &Path) -> io::Result<bool> {
 }
 
 /// Collects the files below `directory`, each with its path below `base`, slashes first.
-fn collect(base: &Path, directory: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+fn collect(
+    base: &Path,
+    directory: &Path,
+    prefix: &str,
+    files: &mut Vec<(String, PathBuf)>,
+) -> io::Result<()> {
     let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -200,8 +220,13 @@ fn collect(base: &Path, directory: &Path, prefix: &str, files: &mut Vec<(String,
             continue;
         }
         let path = entry.path();
-        if entry.file_type()?.is_symlink() && !fs::canonicalize(&path).is_ok_and(|target| target.starts_with(base)) {
-            log::warn!("assets: {} is left out: the link leads nowhere, or out of the directory", path.display());
+        if entry.file_type()?.is_symlink()
+            && !fs::canonicalize(&path).is_ok_and(|target| target.starts_with(base))
+        {
+            log::warn!(
+                "assets: {} is left out: the link leads nowhere, or out of the directory",
+                path.display()
+            );
             continue;
         }
         let kind = fs::metadata(&path)?;
@@ -241,19 +266,25 @@ mod tests {
 
     #[test]
     fn files_are_found_by_their_decoded_paths_and_nothing_else_is() {
-        let (_root, assets) = tree(&[("a b.txt", ""), ("über/x.js", ""), (".env", ""), (".well-known/x", "")]);
+        let (_root, assets) =
+            tree(&[("a b.txt", ""), ("über/x.js", ""), (".env", ""), (".well-known/x", "")]);
         assert!(is_asset(&assets, "/a%20b.txt"));
         assert!(is_asset(&assets, "/%C3%BCber/x.js"));
         assert!(is_asset(&assets, "/.well-known/x"));
-        for path in ["/.env", "/../a b.txt", "/%2e%2e/etc/passwd", "//a%20b.txt", "/%ff", "", "/", "/a%20b.txt/"] {
+        for path in
+            ["/.env", "/../a b.txt", "/%2e%2e/etc/passwd", "//a%20b.txt", "/%ff", "", "/", "/a%20b.txt/"]
+        {
             assert!(!is_asset(&assets, path), "{path}");
         }
     }
 
     #[test]
     fn an_index_page_is_served_for_its_directory_and_a_template_is_not() {
-        let (_root, assets) =
-            tree(&[("index.html", "<div><!-- app-html --></div>"), ("docs/index.html", "<p>"), ("docs/a.html", "")]);
+        let (_root, assets) = tree(&[
+            ("index.html", "<div><!-- app-html --></div>"),
+            ("docs/index.html", "<p>"),
+            ("docs/a.html", ""),
+        ]);
         assert!(is_asset(&assets, "/docs/"));
         assert!(matches!(assets.find("/docs"), Found::Directory));
         assert!(!is_asset(&assets, "/"));

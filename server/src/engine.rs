@@ -39,7 +39,7 @@ pub fn config(settings: &Settings, interruption: Interruption) -> Result<Config>
         .total_tables(slots)
         .max_unused_warm_slots(slots)
         .max_memory_size(settings.render_memory)
-        .linear_memory_keep_resident(KEEP_RESIDENT)
+        .linear_memory_keep_resident(if keeps_pages() { KEEP_RESIDENT } else { 0 })
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
     if cfg!(target_pointer_width = "32") {
@@ -52,6 +52,15 @@ pub fn config(settings: &Settings, interruption: Interruption) -> Result<Config>
     }
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     Ok(config)
+}
+
+/// Whether the kernel can tell which pages a render wrote to (`PAGEMAP_SCAN`,
+/// since Linux 6.7), so that just these are restored and kept. Elsewhere a
+/// finished render's memory is given back whole.
+pub fn keeps_pages() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 7)
 }
 
 /// Makes the engine.

@@ -11,7 +11,9 @@ use crate::settings::SettingError;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The command line is not `MODULE [ASSETS]`.
-    #[error("{0}; the entrypoint is the module and its one argument the directory of assets: [\"/ssr.wasm\", \"/dist\"]")]
+    #[error(
+        "{0}; the entrypoint is the module and its one argument the directory of assets: [\"/ssr.wasm\", \"/dist\"]"
+    )]
     Usage(String),
     /// A file or directory is not there, or cannot be read.
     #[error("cannot read {what} '{}': {source}", path.display())]

@@ -197,7 +197,11 @@ impl GuestState {
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
         if self.streaming {
-            return if bytes.is_empty() { Ok(()) } else { self.send(Part::Chunk(Bytes::copy_from_slice(bytes))) };
+            return if bytes.is_empty() {
+                Ok(())
+            } else {
+                self.send(Part::Chunk(Bytes::copy_from_slice(bytes)))
+            };
         }
         self.body.extend_from_slice(bytes);
         Ok(())
@@ -255,7 +259,11 @@ impl GuestState {
 }
 
 /// A slice of the guest's memory and the state beside it.
-pub fn slice<'a>(caller: &'a mut Caller<'_, GuestState>, at: u32, len: u32) -> Result<(&'a mut [u8], &'a mut GuestState)> {
+pub fn slice<'a>(
+    caller: &'a mut Caller<'_, GuestState>,
+    at: u32,
+    len: u32,
+) -> Result<(&'a mut [u8], &'a mut GuestState)> {
     let Some(memory) = caller.data().memory else {
         return Err(GuestState::stop(RenderError::Trapped("it has no memory".to_owned())));
     };
@@ -263,7 +271,9 @@ pub fn slice<'a>(caller: &'a mut Caller<'_, GuestState>, at: u32, len: u32) -> R
     let end = (at as usize).checked_add(len as usize);
     match end.and_then(|end| bytes.get_mut(at as usize..end)) {
         Some(bytes) => Ok((bytes, state)),
-        None => Err(GuestState::stop(RenderError::Trapped("it named memory that it does not have".to_owned()))),
+        None => {
+            Err(GuestState::stop(RenderError::Trapped("it named memory that it does not have".to_owned())))
+        }
     }
 }
 
@@ -275,10 +285,14 @@ fn text(caller: &mut Caller<'_, GuestState>, at: u32, len: u32) -> Result<String
 pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     type C<'a> = Caller<'a, GuestState>;
     let mut linker = Linker::new(engine);
-    linker.func_wrap(IMPORTS, "respond", |mut c: C<'_>, status: u32, at: u32, len: u32, streaming: u32| {
-        let headers = text(&mut c, at, len)?;
-        c.data_mut().respond(status, headers, streaming != 0)
-    })?;
+    linker.func_wrap(
+        IMPORTS,
+        "respond",
+        |mut c: C<'_>, status: u32, at: u32, len: u32, streaming: u32| {
+            let headers = text(&mut c, at, len)?;
+            c.data_mut().respond(status, headers, streaming != 0)
+        },
+    )?;
     linker.func_wrap(IMPORTS, "write", |mut c: C<'_>, at: u32, len: u32| {
         let (bytes, state) = slice(&mut c, at, len)?;
         state.write(bytes)

@@ -22,7 +22,12 @@ const POLL: Duration = Duration::from_millis(10);
 
 /// Serves `listener` until `stop` completes; then finishes what is in flight,
 /// within the grace period.
-pub async fn serve(listener: TcpListener, router: Arc<Router>, settings: &Settings, stop: impl Future<Output = ()>) {
+pub async fn serve(
+    listener: TcpListener,
+    router: Arc<Router>,
+    settings: &Settings,
+    stop: impl Future<Output = ()>,
+) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(settings.client_timeout).half_close(true);
     let connections = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
@@ -85,6 +90,8 @@ async fn drain(graceful: GracefulShutdown, router: &Router, grace_period: Durati
         }
     };
     if tokio::time::timeout_at(end.into(), finished).await.is_err() {
-        log::warn!("stopped with requests in flight: they took longer than {grace_period:?} (SSR_GRACE_PERIOD)");
+        log::warn!(
+            "stopped with requests in flight: they took longer than {grace_period:?} (SSR_GRACE_PERIOD)"
+        );
     }
 }

@@ -72,7 +72,8 @@ fn container_source<'a>(
     env: &'a [(String, String)],
     bytes: Option<&'a [u8]>,
 ) -> Result<Source<'a>, StartError> {
-    let (module, rest) = args.split_first().ok_or_else(|| StartError::Usage("the image has no entrypoint".to_owned()))?;
+    let (module, rest) =
+        args.split_first().ok_or_else(|| StartError::Usage("the image has no entrypoint".to_owned()))?;
     let assets = match rest {
         [] => None,
         [assets] => Some(PathBuf::from(assets)),
@@ -89,8 +90,11 @@ pub fn serve(source: &Source<'_>, settings: &Settings) -> Result<(), StartError>
         Some(bytes) => bytes,
         None => {
             let path = Path::new(source.module);
-            read = std::fs::read(path)
-                .map_err(|error| StartError::Read { what: "the module", path: path.to_owned(), source: error })?;
+            read = std::fs::read(path).map_err(|error| StartError::Read {
+                what: "the module",
+                path: path.to_owned(),
+                source: error,
+            })?;
             &read
         }
     };

@@ -46,8 +46,9 @@ pub fn check(bytes: &[u8]) -> Result<SiteSection, String> {
         if section.name() != SECTION {
             continue;
         }
-        let site: SiteSection = serde_json::from_slice(section.data())
-            .map_err(|error| format!("its section '{SECTION}' is not understood ({error}); build it again with `ssr build`"))?;
+        let site: SiteSection = serde_json::from_slice(section.data()).map_err(|error| {
+            format!("its section '{SECTION}' is not understood ({error}); build it again with `ssr build`")
+        })?;
         if site.abi != ABI_VERSION {
             return Err(format!(
                 "it was built by ssr {} for render ABI {}, and this server speaks ABI {ABI_VERSION}; \
@@ -85,7 +86,9 @@ mod tests {
     #[test]
     fn a_site_of_another_abi_is_refused_with_the_way_out() {
         let error = check(&site(r#"{"abi":9,"built_by":"7.0"}"#)).unwrap_err();
-        assert!(error.starts_with("it was built by ssr 7.0 for render ABI 9, and this server speaks ABI 1; build it again"));
+        assert!(error.starts_with(
+            "it was built by ssr 7.0 for render ABI 9, and this server speaks ABI 1; build it again"
+        ));
     }
 
     #[test]

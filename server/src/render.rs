@@ -98,7 +98,8 @@ impl Renderer {
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, StartError> {
         let (queue, jobs) = sync_channel(settings.render_queue);
-        let (site, jobs, unfinished) = (Arc::new(site), Arc::new(Mutex::new(jobs)), Arc::new(AtomicUsize::new(0)));
+        let (site, jobs, unfinished) =
+            (Arc::new(site), Arc::new(Mutex::new(jobs)), Arc::new(AtomicUsize::new(0)));
         for number in 0..settings.render_threads {
             let worker = Worker {
                 site: Arc::clone(&site),

@@ -44,8 +44,9 @@ pub fn full(bytes: impl Into<Bytes>) -> Body {
 pub fn head(head: &Head) -> Result<Response<()>, String> {
     let mut response = Response::new(());
     let status = u16::try_from(head.status).ok().and_then(|status| StatusCode::from_u16(status).ok());
-    *response.status_mut() =
-        status.filter(|status| !status.is_informational()).ok_or_else(|| format!("the status {} is none", head.status))?;
+    *response.status_mut() = status
+        .filter(|status| !status.is_informational())
+        .ok_or_else(|| format!("the status {} is none", head.status))?;
     let headers = response.headers_mut();
     let mut lines = head.headers.split_terminator('\n');
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
@@ -54,9 +55,9 @@ pub fn head(head: &Head) -> Result<Response<()>, String> {
             continue;
         }
         let latin1: Option<Vec<u8>> = value.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        let value = latin1
-            .and_then(|bytes| HeaderValue::from_bytes(&bytes).ok())
-            .ok_or_else(|| format!("the value of the header '{name}' has characters that headers cannot carry"))?;
+        let value = latin1.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()).ok_or_else(|| {
+            format!("the value of the header '{name}' has characters that headers cannot carry")
+        })?;
         headers.append(field, value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -91,9 +92,15 @@ pub fn error_page(status: StatusCode, id: &str) -> Response<Body> {
         StatusCode::BAD_REQUEST => ("Bad request", "The server did not understand the request."),
         StatusCode::METHOD_NOT_ALLOWED => ("Method not allowed", "This address cannot be asked in this way."),
         StatusCode::REQUEST_TIMEOUT => ("Request timeout", "The request took too long to arrive."),
-        StatusCode::PAYLOAD_TOO_LARGE => ("Content too large", "The request carries more than this site takes."),
-        StatusCode::SERVICE_UNAVAILABLE => ("Busy", "The site has more requests than it can answer now. Please try again soon."),
-        StatusCode::GATEWAY_TIMEOUT => ("This page took too long", "The site did not finish the page in time. Please try again."),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ("Content too large", "The request carries more than this site takes.")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            ("Busy", "The site has more requests than it can answer now. Please try again soon.")
+        }
+        StatusCode::GATEWAY_TIMEOUT => {
+            ("This page took too long", "The site did not finish the page in time. Please try again.")
+        }
         _ => ("This page failed", "The site could not make this page. The fault is the site's, not yours."),
     };
     let code = status.as_u16();
@@ -125,7 +132,11 @@ mod tests {
 
     #[test]
     fn a_sites_headers_arrive_and_those_of_the_connection_do_not() {
-        let response = site_head(201, "set-cookie\na=1\nset-cookie\nb=2\nconnection\nclose\ncontent-length\n9\nx\ncafé\n").unwrap();
+        let response = site_head(
+            201,
+            "set-cookie\na=1\nset-cookie\nb=2\nconnection\nclose\ncontent-length\n9\nx\ncafé\n",
+        )
+        .unwrap();
         assert_eq!(response.status(), 201);
         assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
         assert!(!response.headers().contains_key("connection"));

@@ -97,7 +97,8 @@ impl Router {
         };
         let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
         let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority = head.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
+        let authority =
+            head.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
         let url = format!("{}://{authority}{path}", scheme(&head.headers));
         let submitted = self.renderer.submit(&RenderRequest {
             id,
@@ -136,7 +137,8 @@ impl Router {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }
-        match tokio::time::timeout(self.client_timeout, Limited::new(body, self.request_body).collect()).await {
+        match tokio::time::timeout(self.client_timeout, Limited::new(body, self.request_body).collect()).await
+        {
             Ok(Ok(body)) => Ok(body.to_bytes()),
             Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
             Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
@@ -154,15 +156,17 @@ impl RenderedBody {
     fn into_body(self) -> Body {
         match self {
             Self::Whole(bytes) => response::full(bytes),
-            Self::Streamed(parts) => response::boxed(StreamBody::new(stream::unfold(Some(parts), |parts| async {
-                let mut parts = parts?;
-                match parts.recv().await {
-                    Some(Part::Chunk(bytes)) => Some((Ok(Frame::data(bytes)), Some(parts))),
-                    Some(Part::End) => None,
-                    // An error here ends the connection, so that the client knows that the body is cut.
-                    _ => Some((Err(std::io::Error::other("the render failed")), None)),
-                }
-            }))),
+            Self::Streamed(parts) => {
+                response::boxed(StreamBody::new(stream::unfold(Some(parts), |parts| async {
+                    let mut parts = parts?;
+                    match parts.recv().await {
+                        Some(Part::Chunk(bytes)) => Some((Ok(Frame::data(bytes)), Some(parts))),
+                        Some(Part::End) => None,
+                        // An error here ends the connection, so that the client knows that the body is cut.
+                        _ => Some((Err(std::io::Error::other("the render failed")), None)),
+                    }
+                })))
+            }
         }
     }
 }
@@ -228,7 +232,8 @@ impl RequestIds {
 
 /// Whether an id from outside may go into the log and back.
 fn is_sensible(id: &str) -> bool {
-    (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
+    (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
 }
 
 #[cfg(test)]

@@ -263,7 +263,10 @@ impl Settings {
 /// Kubernetes adds for a service that is called `ssr` is not meant.
 pub fn unknown_variables(env: &[(String, String)]) -> Vec<&str> {
     let from_kubernetes = |name: &str| {
-        name.ends_with("_SERVICE_HOST") || name.contains("_SERVICE_PORT") || name == "SSR_PORT" || name.contains("_PORT_")
+        name.ends_with("_SERVICE_HOST")
+            || name.contains("_SERVICE_PORT")
+            || name == "SSR_PORT"
+            || name.contains("_PORT_")
             || name.ends_with("_PORT")
     };
     env.iter()
@@ -275,9 +278,11 @@ pub fn unknown_variables(env: &[(String, String)]) -> Vec<&str> {
 
 /// The table as Markdown, for docs/settings.md.
 pub fn markdown() -> String {
-    let mut text = String::from("| variable | flag | default | what it does | accepted |\n|---|---|---|---|---|\n");
+    let mut text =
+        String::from("| variable | flag | default | what it does | accepted |\n|---|---|---|---|---|\n");
     for Setting { variable, flag, default, accepts, help, .. } in TABLE {
-        let default = if default.is_empty() { "one for each core".to_owned() } else { format!("`{default}`") };
+        let default =
+            if default.is_empty() { "one for each core".to_owned() } else { format!("`{default}`") };
         text.push_str(&format!("| `{variable}` | `--{flag}` | {default} | {help} | {accepts} |\n"));
     }
     text
@@ -354,7 +359,12 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_found_and_kubernetes_own_are_not() {
-        let env = env(&[("SSR_LISTN", "x"), ("SSR_LISTEN", "x"), ("SSR_SERVICE_HOST", "x"), ("SSR_PORT_80_TCP", "x")]);
+        let env = env(&[
+            ("SSR_LISTN", "x"),
+            ("SSR_LISTEN", "x"),
+            ("SSR_SERVICE_HOST", "x"),
+            ("SSR_PORT_80_TCP", "x"),
+        ]);
         assert_eq!(unknown_variables(&env), ["SSR_LISTN"]);
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wasmtime::{Engine, InstancePre, Module, ModuleExport, Store, Trap};
+use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
 
 use crate::engine::{self, Interruption};
 use crate::error::StartError;
@@ -29,6 +29,8 @@ struct Exports {
     memory: ModuleExport,
     input: ModuleExport,
     render: ModuleExport,
+    /// Called before each render where finished renders' pages are kept and restored.
+    warm: Option<ModuleExport>,
 }
 
 /// Where a render's response goes, and under what name its log lines appear.
@@ -61,14 +63,22 @@ impl Site {
         module::check(bytes).map_err(unusable)?;
         let internal = |error: wasmtime::Error| StartError::Internal(format!("{error:#}"));
         let engine = engine::engine(settings, interruption).map_err(internal)?;
-        let module = Module::from_binary(&engine, bytes)
-            .map_err(|error| unusable(format!("it does not compile: {error:#}; build it again with `ssr build`")))?;
+        let module = Module::from_binary(&engine, bytes).map_err(|error| {
+            unusable(format!("it does not compile: {error:#}; build it again with `ssr build`"))
+        })?;
         let export = |name: &str| {
-            module
-                .get_export_index(name)
-                .ok_or_else(|| unusable(format!("it lacks the export '{name}' of the render ABI; build it again with `ssr build`")))
+            module.get_export_index(name).ok_or_else(|| {
+                unusable(format!(
+                    "it lacks the export '{name}' of the render ABI; build it again with `ssr build`"
+                ))
+            })
         };
-        let exports = Exports { memory: export("memory")?, input: export("ssr_input")?, render: export("ssr_render")? };
+        let exports = Exports {
+            memory: export("memory")?,
+            input: export("ssr_input")?,
+            render: export("ssr_render")?,
+            warm: module.get_export_index("ssr_warm").filter(|_| engine::keeps_pages()),
+        };
         if let Some(least) = module.resources_required().max_initial_memory_size
             && least > settings.render_memory as u64
         {
@@ -78,14 +88,16 @@ impl Site {
                 settings.render_memory >> 20
             )));
         }
-        let instance = guest::linker(&engine)
-            .and_then(|linker| linker.instantiate_pre(&module))
-            .map_err(|error| unusable(format!("it does not link: {error:#}; build it again with `ssr build`")))?;
+        let instance =
+            guest::linker(&engine).and_then(|linker| linker.instantiate_pre(&module)).map_err(|error| {
+                unusable(format!("it does not link: {error:#}; build it again with `ssr build`"))
+            })?;
         // Now, rather than during the first request.
         module.initialize_copy_on_write_image().map_err(internal)?;
         let time_limit = match interruption {
             Interruption::Epoch => Some(
-                TimeLimit::start(&engine).map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?,
+                TimeLimit::start(&engine)
+                    .map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?,
             ),
             Interruption::None => None,
         };
@@ -131,7 +143,11 @@ impl Site {
         let memory = export(&self.exports.memory)?.into_memory().ok_or_else(missing)?;
         let make_room = export(&self.exports.input)?.into_func().ok_or_else(missing)?;
         let render = export(&self.exports.render)?.into_func().ok_or_else(missing)?;
+        let warm = self.exports.warm.as_ref().map(&mut export).transpose()?.and_then(Extern::into_func);
         store.data_mut().memory = Some(memory);
+        if let Some(warm) = warm {
+            warm.typed::<(), ()>(&*store)?.call(&mut *store, ())?;
+        }
         let length = u32::try_from(input.len())?;
         let at = make_room.typed::<u32, u32>(&*store)?.call(&mut *store, length)?;
         memory.write(&mut *store, at as usize, input)?;

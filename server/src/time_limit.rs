@@ -27,11 +27,13 @@ impl TimeLimit {
     pub fn start(engine: &Engine) -> std::io::Result<Self> {
         let running = Arc::new(Running::default());
         let (engine, clock) = (engine.clone(), Arc::clone(&running));
-        std::thread::Builder::new().name("ssr-clock".to_owned()).stack_size(64 << 10).spawn(move || loop {
-            let count = clock.count.lock().unwrap_or_else(PoisonError::into_inner);
-            drop(clock.began.wait_while(count, |count| *count == 0));
-            std::thread::sleep(TICK);
-            engine.increment_epoch();
+        std::thread::Builder::new().name("ssr-clock".to_owned()).stack_size(64 << 10).spawn(move || {
+            loop {
+                let count = clock.count.lock().unwrap_or_else(PoisonError::into_inner);
+                drop(clock.began.wait_while(count, |count| *count == 0));
+                std::thread::sleep(TICK);
+                engine.increment_epoch();
+            }
         })?;
         Ok(Self(running))
     }

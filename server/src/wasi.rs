@@ -51,20 +51,24 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
             }
         }
     })?;
-    linker.func_wrap(MODULE, "fd_write", |mut c: C<'_>, fd: u32, vectors: u32, count: u32, written: u32| {
-        if fd != 1 && fd != 2 {
-            return Ok(BAD_DESCRIPTOR);
-        }
-        let vectors = slice(&mut c, vectors, count.saturating_mul(8))?.0.to_vec();
-        let mut text = Vec::new();
-        for vector in vectors.chunks_exact(8) {
-            text.extend_from_slice(slice(&mut c, u32_at(vector), u32_at(&vector[4..]))?.0);
-        }
-        c.data().log(0, &String::from_utf8_lossy(&text));
-        let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        slice(&mut c, written, 4)?.0.copy_from_slice(&length.to_le_bytes());
-        Ok(SUCCESS)
-    })?;
+    linker.func_wrap(
+        MODULE,
+        "fd_write",
+        |mut c: C<'_>, fd: u32, vectors: u32, count: u32, written: u32| {
+            if fd != 1 && fd != 2 {
+                return Ok(BAD_DESCRIPTOR);
+            }
+            let vectors = slice(&mut c, vectors, count.saturating_mul(8))?.0.to_vec();
+            let mut text = Vec::new();
+            for vector in vectors.chunks_exact(8) {
+                text.extend_from_slice(slice(&mut c, u32_at(vector), u32_at(&vector[4..]))?.0);
+            }
+            c.data().log(0, &String::from_utf8_lossy(&text));
+            let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
+            slice(&mut c, written, 4)?.0.copy_from_slice(&length.to_le_bytes());
+            Ok(SUCCESS)
+        },
+    )?;
     for sizes in ["environ_sizes_get", "args_sizes_get"] {
         linker.func_wrap(MODULE, sizes, |mut c: C<'_>, count: u32, size: u32| {
             slice(&mut c, count, 4)?.0.fill(0);
@@ -78,8 +82,11 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.func_wrap(MODULE, "fd_close", |_: C<'_>, _fd: u32| BAD_DESCRIPTOR)?;
     linker.func_wrap(MODULE, "fd_fdstat_get", |_: C<'_>, _fd: u32, _at: u32| BAD_DESCRIPTOR)?;
     linker.func_wrap(MODULE, "fd_prestat_get", |_: C<'_>, _fd: u32, _at: u32| BAD_DESCRIPTOR)?;
-    linker.func_wrap(MODULE, "fd_prestat_dir_name", |_: C<'_>, _fd: u32, _at: u32, _len: u32| BAD_DESCRIPTOR)?;
-    linker.func_wrap(MODULE, "fd_seek", |_: C<'_>, _fd: u32, _offset: u64, _whence: u32, _at: u32| BAD_DESCRIPTOR)?;
+    linker
+        .func_wrap(MODULE, "fd_prestat_dir_name", |_: C<'_>, _fd: u32, _at: u32, _len: u32| BAD_DESCRIPTOR)?;
+    linker.func_wrap(MODULE, "fd_seek", |_: C<'_>, _fd: u32, _offset: u64, _whence: u32, _at: u32| {
+        BAD_DESCRIPTOR
+    })?;
     linker.func_wrap(MODULE, "proc_exit", |_: C<'_>, code: u32| -> Result<()> {
         Err(wasmtime::Error::new(Stop(RenderError::Trapped(format!("it exited with code {code}")))))
     })?;

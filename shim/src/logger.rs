@@ -16,10 +16,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 /// containerd's pipe, created in the bundle before it starts the shim there.
 const PIPE: &str = "log";
 
-static LOGGER: Logger = Logger {
-    pipe: Mutex::new(None),
-    in_container: AtomicBool::new(false),
-};
+static LOGGER: Logger = Logger { pipe: Mutex::new(None), in_container: AtomicBool::new(false) };
 
 struct Logger {
     pipe: Mutex<Option<File>>,
@@ -53,24 +50,14 @@ fn open_pipe() -> Option<File> {
     if !kind.is_fifo() {
         return None;
     }
-    OpenOptions::new()
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open(PIPE)
-        .ok()
+    OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(PIPE).ok()
 }
 
 fn level() -> LevelFilter {
-    let wanted = std::env::var("RUST_LOG")
-        .ok()
-        .and_then(|level| level.parse().ok())
-        .unwrap_or(LevelFilter::Info);
+    let wanted =
+        std::env::var("RUST_LOG").ok().and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::Info);
     let debug = std::env::args_os().any(|arg| arg == OsStr::new("-debug"));
-    if debug {
-        wanted.max(LevelFilter::Debug)
-    } else {
-        wanted
-    }
+    if debug { wanted.max(LevelFilter::Debug) } else { wanted }
 }
 
 impl Log for Logger {
@@ -107,9 +94,7 @@ fn container_line(record: &Record<'_>) -> String {
 
 /// A line in the format that containerd's log has.
 fn shim_line(record: &Record<'_>) -> String {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0.0, |since| since.as_secs_f64());
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64());
     format!(
         "time={seconds:.6} level={} msg={:?}\n",
         record.level().as_str().to_lowercase(),
@@ -132,19 +117,13 @@ mod tests {
 
     #[test]
     fn a_warning_says_that_it_is_one() {
-        let warning = Record::builder()
-            .level(Level::Warn)
-            .args(format_args!("/slow took too long"))
-            .build();
+        let warning = Record::builder().level(Level::Warn).args(format_args!("/slow took too long")).build();
         assert_eq!(container_line(&warning), "warn: /slow took too long\n");
     }
 
     #[test]
     fn the_shims_lines_quote_what_they_say() {
-        let record = Record::builder()
-            .level(Level::Error)
-            .args(format_args!("no \"module\"\nhere"))
-            .build();
+        let record = Record::builder().level(Level::Error).args(format_args!("no \"module\"\nhere")).build();
         let line = shim_line(&record);
         assert!(line.ends_with("level=error msg=\"no \\\"module\\\"\\nhere\"\n"));
     }

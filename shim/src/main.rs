@@ -29,8 +29,5 @@ fn main() {
     // Before anything forks: the process that becomes the container inherits
     // this logger and turns it to the container's stderr.
     logger::init();
-    Ssr::run(Config {
-        no_setup_logger: true,
-        ..Config::default()
-    });
+    Ssr::run(Config { no_setup_logger: true, ..Config::default() });
 }

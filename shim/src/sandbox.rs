@@ -83,10 +83,7 @@ mod tests {
     fn a_variable_may_hold_equals_signs_or_nothing() {
         let env = ["A=b=c", "EMPTY=", "BARE"].map(str::to_owned);
         let pairs = variables(&env);
-        let pairs: Vec<_> = pairs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
-            .collect();
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("A", "b=c"), ("EMPTY", ""), ("BARE", "")]);
     }
 }

@@ -23,13 +23,7 @@ pub struct Run<'a> {
 
 impl<'a> Run<'a> {
     pub(crate) fn new(lab: &'a Lab, image: &str) -> Self {
-        Self {
-            lab,
-            image: image.to_owned(),
-            env: Vec::new(),
-            args: Vec::new(),
-            options: Vec::new(),
-        }
+        Self { lab, image: image.to_owned(), env: Vec::new(), args: Vec::new(), options: Vec::new() }
     }
 
     /// Sets a variable of the container's environment.
@@ -63,10 +57,7 @@ impl<'a> Run<'a> {
     /// `ctr run` to its end: for containers that stop by themselves.
     pub fn to_end(self) -> Ended {
         let output = shell::run(&mut self.command(&id(), &["--rm"]));
-        Ended {
-            code: output.code,
-            log: output.stdout + &output.stderr,
-        }
+        Ended { code: output.code, log: output.stdout + &output.stderr }
     }
 
     /// `ctr run` in the background, its output in a file, without waiting for an
@@ -86,13 +77,7 @@ impl<'a> Run<'a> {
             .stderr(log)
             .spawn()
             .expect("ctr");
-        Container {
-            lab: run.lab,
-            id,
-            port,
-            log: path,
-            ctr,
-        }
+        Container { lab: run.lab, id, port, log: path, ctr }
     }
 
     /// `ctr run` in the background, then waits until the site answers.
@@ -100,11 +85,7 @@ impl<'a> Run<'a> {
         let mut container = self.spawn();
         let ready = shell::poll(|| {
             let ended = container.ctr.try_wait().expect("a child to wait for");
-            assert!(
-                ended.is_none(),
-                "the container stopped: {}",
-                container.log()
-            );
+            assert!(ended.is_none(), "the container stopped: {}", container.log());
             http::is_open(container.port).then_some(())
         });
         assert!(ready.is_some(), "no answer: {}", container.log());
@@ -167,10 +148,7 @@ impl Container<'_> {
     pub fn wait(mut self) -> Ended {
         let status = shell::poll(|| self.ctr.try_wait().expect("a child to wait for"));
         let status = status.unwrap_or_else(|| panic!("the container goes on: {}", self.log()));
-        Ended {
-            code: shell::code(status),
-            log: self.log(),
-        }
+        Ended { code: shell::code(status), log: self.log() }
     }
 
     /// SIGTERM, then waits for the end.
@@ -182,10 +160,7 @@ impl Container<'_> {
     /// The memory of the container's process, in KiB: its own pages and its
     /// share of those it has in common with others.
     pub fn pss(&self) -> u64 {
-        let path = format!("/proc/{}/smaps_rollup", self.pid());
-        let text = shell::run(&mut self.lab.inside(["cat", &path]))
-            .success()
-            .stdout;
+        let text = self.proc("smaps_rollup");
         text.lines()
             .find_map(|line| line.strip_prefix("Pss:"))
             .and_then(|rest| rest.trim().strip_suffix("kB"))
@@ -193,16 +168,18 @@ impl Container<'_> {
             .unwrap_or_else(|| panic!("no Pss in {text}"))
     }
 
+    /// A file in the directory of the container's process in /proc.
+    pub fn proc(&self, file: &str) -> String {
+        let path = format!("/proc/{}/{file}", self.pid());
+        shell::run(&mut self.lab.inside(["cat", &path])).success().stdout
+    }
+
     fn pid(&self) -> String {
         let list = shell::run(&mut self.lab.ctr(["task", "ls"])).success();
         let mut lines = list.stdout.lines().map(str::split_whitespace);
-        let pid = lines.find_map(|mut fields| {
-            (fields.next() == Some(&self.id))
-                .then(|| fields.next())
-                .flatten()
-        });
-        pid.unwrap_or_else(|| panic!("{} does not run: {}", self.id, list.stdout))
-            .to_owned()
+        let pid =
+            lines.find_map(|mut fields| (fields.next() == Some(&self.id)).then(|| fields.next()).flatten());
+        pid.unwrap_or_else(|| panic!("{} does not run: {}", self.id, list.stdout)).to_owned()
     }
 }
 

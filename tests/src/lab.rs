@@ -38,10 +38,8 @@ impl Lab {
     pub fn start() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         require();
-        let dir = tempfile::Builder::new()
-            .prefix("ssr-e2e-")
-            .tempdir_in("/tmp")
-            .expect("a temporary directory");
+        let dir =
+            tempfile::Builder::new().prefix("ssr-e2e-").tempdir_in("/tmp").expect("a temporary directory");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let namespace = format!("ssr-e2e-{}-{count}", std::process::id());
         let config = write_config(dir.path());
@@ -58,12 +56,7 @@ impl Lab {
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("unshare: {error}; {SETUP}"));
-        let mut lab = Self {
-            dir,
-            namespace,
-            init,
-            stopped: false,
-        };
+        let mut lab = Self { dir, namespace, init, stopped: false };
         lab.wait();
         lab
     }
@@ -74,21 +67,13 @@ impl Lab {
             assert!(ended.is_none(), "containerd ended: {}", self.log());
             (shell::run(&mut self.ctr(["version"])).code == 0).then_some(())
         });
-        assert!(
-            answer.is_some(),
-            "containerd does not answer: {}",
-            self.log()
-        );
+        assert!(answer.is_some(), "containerd does not answer: {}", self.log());
     }
 
     /// `ctr`, speaking to this containerd.
     pub fn ctr<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("ctr");
-        command
-            .arg("--address")
-            .arg(self.socket())
-            .args(["--namespace", &self.namespace])
-            .args(args);
+        command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]).args(args);
         command
     }
 
@@ -148,11 +133,7 @@ impl Lab {
         let _ = self.init.wait();
         leaks::remove_cgroups(&self.namespace);
         // The kernel ends the processes one after the other, when it gets to it.
-        shell::poll(|| {
-            leaks::of(self.dir.path(), &self.namespace)
-                .is_empty()
-                .then_some(())
-        });
+        shell::poll(|| leaks::of(self.dir.path(), &self.namespace).is_empty().then_some(()));
     }
 }
 
@@ -182,10 +163,7 @@ fn require() {
 /// The shim under test comes first; containerd looks for it in PATH.
 fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    format!(
-        "{}:{path}:/usr/local/sbin:/usr/sbin:/sbin",
-        shell::binaries().display()
-    )
+    format!("{}:{path}:/usr/local/sbin:/usr/sbin:/sbin", shell::binaries().display())
 }
 
 fn write_config(dir: &Path) -> PathBuf {

@@ -9,39 +9,41 @@ pub fn of(dir: &Path, namespace: &str) -> Vec<String> {
     let dir = dir.to_string_lossy();
     let mut left = processes(&dir, namespace);
     left.extend(mounts(&dir));
-    left.extend(
-        cgroups(namespace)
-            .iter()
-            .map(|path| format!("cgroup {}", path.display())),
-    );
+    left.extend(cgroups(namespace).iter().map(|path| format!("cgroup {}", path.display())));
     left
 }
 
 /// Processes that name the directory in their command line (containerd and its
 /// shims do) or that run in one of the namespace's cgroups.
 fn processes(dir: &str, namespace: &str) -> Vec<String> {
-    let own = std::process::id().to_string();
-    let entries = fs::read_dir("/proc").expect("/proc");
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.bytes().all(|b| b.is_ascii_digit()) && *name != own)
-        .filter_map(|pid| {
-            let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    all_processes()
+        .filter(|(pid, command)| {
             let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            (command.contains(dir) || cgroup.contains(namespace))
-                .then(|| format!("process {pid}: {command}"))
+            command.contains(dir) || cgroup.contains(namespace)
         })
+        .map(|(pid, command)| format!("process {pid}: {command}"))
         .collect()
+}
+
+/// The process with exactly this command line.
+pub fn process(command: &str) -> Option<u32> {
+    all_processes().find(|(_, other)| other.trim_end() == command).map(|(pid, _)| pid)
+}
+
+/// Every process but this one: its id and its command line.
+fn all_processes() -> impl Iterator<Item = (u32, String)> {
+    let entries = fs::read_dir("/proc").expect("/proc");
+    entries.filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let command = String::from_utf8_lossy(&command).replace('\0', " ");
+        (pid != std::process::id()).then_some((pid, command))
+    })
 }
 
 fn mounts(dir: &str) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    mounts
-        .lines()
-        .filter(|line| line.contains(dir))
-        .map(|line| format!("mount {line}"))
-        .collect()
+    mounts.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")).collect()
 }
 
 /// The namespace's directories in every hierarchy, deepest first.

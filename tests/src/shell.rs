@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 /// shared, so only hanging is told apart from working.
 pub const HANG: Duration = Duration::from_secs(120);
 
+/// For commands that may first install what they need.
+pub const SETUP: Duration = Duration::from_secs(1800);
+
 /// What a command said and how it ended.
 #[derive(Debug)]
 pub struct Output {
@@ -32,6 +35,11 @@ impl Output {
 
 /// Runs a command to its end.
 pub fn run(command: &mut Command) -> Output {
+    run_for(command, HANG)
+}
+
+/// Runs a command to its end, which must come within the given time.
+pub fn run_for(command: &mut Command, limit: Duration) -> Output {
     let shown = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::null())
@@ -41,16 +49,12 @@ pub fn run(command: &mut Command) -> Output {
         .unwrap_or_else(|error| panic!("{shown}: {error}"));
     let stdout = collect(child.stdout.take().expect("a pipe"));
     let stderr = collect(child.stderr.take().expect("a pipe"));
-    let status = wait(&mut child);
+    let status = wait(&mut child, limit);
     let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
     let Some(status) = status else {
         panic!("{shown} hangs\n{stdout}{stderr}");
     };
-    Output {
-        code: code(status),
-        stdout,
-        stderr,
-    }
+    Output { code: code(status), stdout, stderr }
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -61,8 +65,8 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-fn wait(child: &mut Child) -> Option<ExitStatus> {
-    let status = poll(|| child.try_wait().expect("a child to wait for"));
+fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+    let status = poll_for(limit, || child.try_wait().expect("a child to wait for"));
     if status.is_none() {
         let _ = child.kill();
         let _ = child.wait();
@@ -73,20 +77,21 @@ fn wait(child: &mut Child) -> Option<ExitStatus> {
 /// The code that a shell would show.
 pub fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
-    status
-        .code()
-        .or_else(|| Some(128 + status.signal()?))
-        .unwrap_or(-1)
+    status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(-1)
 }
 
 /// Asks until there is an answer, or gives up when it must hang.
-pub fn poll<T>(mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+pub fn poll<T>(ask: impl FnMut() -> Option<T>) -> Option<T> {
+    poll_for(HANG, ask)
+}
+
+fn poll_for<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
             return Some(answer);
         }
-        if start.elapsed() > HANG {
+        if start.elapsed() > limit {
             return None;
         }
         thread::sleep(Duration::from_millis(20));
@@ -101,8 +106,8 @@ pub fn repository() -> PathBuf {
 
 /// The directory of the two binaries under test.
 pub fn binaries() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| repository().join("target"), PathBuf::from);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
     let release = target.join("release");
     for name in ["ssr", "containerd-shim-ssr-v1"] {
         assert!(

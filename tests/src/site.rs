@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::shell::{self, Output};
 
+/// Sites need no privilege, so none of the tests' sites has any.
+pub const USER: &str = "65532:65532";
+
 /// An archive made by `ssr image`, and its name.
 pub struct Image {
     dir: tempfile::TempDir,
@@ -35,26 +38,20 @@ impl Image {
         fs::create_dir(&assets).expect("a directory");
         fs::write(assets.join("hello.txt"), "hello from the assets\n").expect("an asset");
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let image = Self {
-            name: format!("docker.io/library/site-{count}:latest"),
-            dir,
-        };
+        let image = Self { name: format!("docker.io/library/site-{count}:latest"), dir };
         image.pack_to(&image.path()).success();
         image
     }
 
     /// Packs the same site once more.
     pub fn pack_to(&self, output: &Path) -> Output {
-        let tag = self
-            .name
-            .trim_start_matches("docker.io/library/")
-            .trim_end_matches(":latest");
+        let tag = self.name.trim_start_matches("docker.io/library/").trim_end_matches(":latest");
         let mut image = shell::ssr(["image", "--tag", tag, "--wasm"]);
         image
             .arg(self.dir.path().join("ssr.wasm"))
             .arg("--static")
             .arg(self.dir.path().join("dist"))
-            .arg("-o")
+            .args(["--user", USER, "-o"])
             .arg(output);
         shell::run(&mut image)
     }
@@ -76,8 +73,5 @@ impl Image {
 }
 
 fn directory() -> tempfile::TempDir {
-    tempfile::Builder::new()
-        .prefix("ssr-site-")
-        .tempdir()
-        .expect("a temporary directory")
+    tempfile::Builder::new().prefix("ssr-site-").tempdir().expect("a temporary directory")
 }

@@ -16,10 +16,7 @@ fn containerd_imports_the_archive_under_its_full_name() {
 
     let list = shell::run(&mut lab.ctr(["image", "ls"])).success().stdout;
     let line = list.lines().find(|line| line.starts_with(image.name()));
-    assert!(
-        line.is_some_and(|line| line.contains("wasi/wasm")),
-        "{list}"
-    );
+    assert!(line.is_some_and(|line| line.contains("wasi/wasm")), "{list}");
     lab.stop();
 }
 
@@ -36,12 +33,13 @@ fn standard_output_carries_the_same_archive() {
     let image = Image::of_module(EMPTY);
     let dir = image.path();
     let dir = dir.parent().unwrap();
-    let command = r#"exec "$0" image --wasm ssr.wasm --static dist --tag "$1" -o - >piped.tar"#;
+    let command = r#"exec "$0" image --wasm ssr.wasm --static dist --tag "$1" --user "$2" -o - >piped.tar"#;
     let mut bash = std::process::Command::new("bash");
     bash.current_dir(dir)
         .args(["-c", command])
         .arg(shell::binaries().join("ssr"))
-        .arg(image.name());
+        .arg(image.name())
+        .arg(ssr_e2e::site::USER);
     shell::run(&mut bash).success();
     assert!(fs::read(image.path()).unwrap() == fs::read(dir.join("piped.tar")).unwrap());
 }

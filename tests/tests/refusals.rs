@@ -19,10 +19,7 @@ fn assert_says(ended: &Ended, code: i32, words: &[&str]) {
 #[test]
 fn a_missing_module_is_named() {
     let lab = Lab::start();
-    let ended = lab
-        .container(&Image::of_module(EMPTY))
-        .args(["/missing.wasm", "/dist"])
-        .to_end();
+    let ended = lab.container(&Image::of_module(EMPTY)).args(["/missing.wasm", "/dist"]).to_end();
     assert_says(&ended, 66, &["/missing.wasm"]);
     lab.stop();
 }
@@ -39,10 +36,7 @@ fn a_truncated_module_is_called_corrupt() {
 #[test]
 fn an_entrypoint_that_is_no_wasm_at_all_is_named() {
     let lab = Lab::start();
-    let ended = lab
-        .container(&Image::of_module(EMPTY))
-        .args(["/dist/hello.txt", "/dist"])
-        .to_end();
+    let ended = lab.container(&Image::of_module(EMPTY)).args(["/dist/hello.txt", "/dist"]).to_end();
     assert_says(&ended, 65, &["hello.txt"]);
     lab.stop();
 }
@@ -57,20 +51,14 @@ fn a_module_that_is_not_a_site_is_refused_with_what_to_do() {
 #[test]
 fn missing_assets_are_named() {
     let lab = Lab::start();
-    let ended = lab
-        .container(&Image::of_site("site.js"))
-        .args(["/ssr.wasm", "/nowhere"])
-        .to_end();
+    let ended = lab.container(&Image::of_site("site.js")).args(["/ssr.wasm", "/nowhere"]).to_end();
     assert_says(&ended, 66, &["/nowhere"]);
 }
 
 #[test]
 fn a_bad_setting_is_named_with_its_value() {
     let lab = Lab::start();
-    let ended = lab
-        .container(&Image::of_site("site.js"))
-        .env("SSR_LISTEN", "nonsense")
-        .to_end();
+    let ended = lab.container(&Image::of_site("site.js")).env("SSR_LISTEN", "nonsense").to_end();
     assert_says(&ended, 78, &["SSR_LISTEN", "nonsense"]);
 }
 
@@ -79,9 +67,6 @@ fn a_port_in_use_is_named() {
     let lab = Lab::start();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let ended = lab
-        .container(&Image::of_site("site.js"))
-        .env("SSR_LISTEN", &address)
-        .to_end();
+    let ended = lab.container(&Image::of_site("site.js")).env("SSR_LISTEN", &address).to_end();
     assert_says(&ended, 69, &[&address]);
 }

@@ -29,13 +29,7 @@ impl Archive {
             ("manifest.json", manifest::docker(name, &config, &layer)?),
             ("oci-layout", manifest::layout()?),
         ];
-        Ok(Self {
-            documents,
-            config,
-            manifest,
-            layer,
-            mtime: settings.created,
-        })
+        Ok(Self { documents, config, manifest, layer, mtime: settings.created })
     }
 
     /// The image's digest: that of its manifest.
@@ -55,17 +49,11 @@ impl Archive {
 
     /// Writes the archive, blobs first and sorted by digest.
     pub fn write(self, output: impl Write) -> anyhow::Result<()> {
-        let mut tar = Tar {
-            tar: tar::Builder::new(io::BufWriter::new(output)),
-            mtime: self.mtime,
-        };
+        let mut tar = Tar { tar: tar::Builder::new(io::BufWriter::new(output)), mtime: self.mtime };
         tar.directory("blobs/")?;
         tar.directory("blobs/sha256/")?;
-        let layer: (&str, u64, Box<dyn Read>) = (
-            &self.layer.digest,
-            self.layer.size,
-            Box::new(io::BufReader::new(self.layer.file)),
-        );
+        let layer: (&str, u64, Box<dyn Read>) =
+            (&self.layer.digest, self.layer.size, Box::new(io::BufReader::new(self.layer.file)));
         let mut blobs = vec![layer];
         for blob in [&self.config, &self.manifest] {
             let bytes = blob.bytes.as_slice();
@@ -112,8 +100,6 @@ impl<W: Write> Tar<W> {
         header.set_gid(0);
         header.set_mtime(self.mtime);
         header.set_size(size);
-        self.tar
-            .append_data(&mut header, path, content)
-            .with_context(|| format!("the archive's {path}"))
+        self.tar.append_data(&mut header, path, content).with_context(|| format!("the archive's {path}"))
     }
 }

@@ -37,14 +37,8 @@ pub fn build(module: &Path, assets: &Path, mtime: u64) -> anyhow::Result<Layer> 
     let temporary = tempfile::tempfile().context("cannot create a temporary file")?;
     let compressed = Hashing::new(BufWriter::new(temporary));
     // No time, no file name, no operating system: the header is always the same.
-    let gzip = GzBuilder::new()
-        .operating_system(255)
-        .write(compressed, Compression::best());
-    let mut pack = Pack {
-        tar: tar::Builder::new(Hashing::new(gzip)),
-        mtime,
-        files: 0,
-    };
+    let gzip = GzBuilder::new().operating_system(255).write(compressed, Compression::best());
+    let mut pack = Pack { tar: tar::Builder::new(Hashing::new(gzip)), mtime, files: 0 };
 
     // Sorted by name, `dist` before `ssr.wasm`, as everything else here.
     pack.directory(Path::new(ASSETS))?;
@@ -59,18 +53,10 @@ pub fn build(module: &Path, assets: &Path, mtime: u64) -> anyhow::Result<Layer> 
 /// JavaScript file in its place is not made at all.
 fn open_module(path: &Path) -> anyhow::Result<File> {
     let what = |problem: &str| {
-        format!(
-            "--wasm {}: {problem}; make one with `ssr build ENTRY.js -o ssr.wasm`",
-            path.display()
-        )
+        format!("--wasm {}: {problem}; make one with `ssr build ENTRY.js -o ssr.wasm`", path.display())
     };
     let mut file = File::open(path).with_context(|| what("cannot be read"))?;
-    ensure!(
-        file.metadata()
-            .with_context(|| what("cannot be read"))?
-            .is_file(),
-        what("is not a file")
-    );
+    ensure!(file.metadata().with_context(|| what("cannot be read"))?.is_file(), what("is not a file"));
     let mut magic = [0; 4];
     let is_wasm = file.read_exact(&mut magic).is_ok() && &magic == b"\0asm";
     ensure!(is_wasm, what("is not a WebAssembly module"));
@@ -123,9 +109,7 @@ fn list(root: &Path) -> anyhow::Result<Vec<Entry>> {
 
 fn kind(root: &Path, item: &fs::DirEntry) -> anyhow::Result<Kind> {
     let path = item.path();
-    let file_type = item
-        .file_type()
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let file_type = item.file_type().with_context(|| format!("cannot read {}", path.display()))?;
     if file_type.is_dir() {
         Ok(Kind::Directory)
     } else if file_type.is_file() {
@@ -133,10 +117,7 @@ fn kind(root: &Path, item: &fs::DirEntry) -> anyhow::Result<Kind> {
     } else if file_type.is_symlink() {
         link(root, &path).map(Kind::Link)
     } else {
-        bail!(
-            "{}: only files, directories and links belong in an image; remove this one",
-            path.display()
-        )
+        bail!("{}: only files, directories and links belong in an image; remove this one", path.display())
     }
 }
 
@@ -151,14 +132,8 @@ fn link(root: &Path, path: &Path) -> anyhow::Result<PathBuf> {
         "{} is absolute and would lead elsewhere in the image; {advice}",
         shown()
     );
-    let real = path
-        .canonicalize()
-        .with_context(|| format!("{} leads nowhere; {advice}", shown()))?;
-    ensure!(
-        real.starts_with(root),
-        "{} leaves the assets; {advice}",
-        shown()
-    );
+    let real = path.canonicalize().with_context(|| format!("{} leads nowhere; {advice}", shown()))?;
+    ensure!(real.starts_with(root), "{} leaves the assets; {advice}", shown());
     Ok(target)
 }
 
@@ -176,8 +151,8 @@ impl<W: Write> Pack<W> {
             Kind::Directory => self.directory(&path),
             Kind::Link(target) => self.link(&path, target),
             Kind::File => {
-                let file = File::open(&source)
-                    .with_context(|| format!("cannot read {}", source.display()))?;
+                let file =
+                    File::open(&source).with_context(|| format!("cannot read {}", source.display()))?;
                 self.file(&path, &source, file)
             }
         }
@@ -215,14 +190,8 @@ impl<W: Write> Pack<W> {
         let mut header = self.header(EntryType::Regular, 0o644, size);
         // A file that grows meanwhile must not spill into the next entry.
         let mut content = BufReader::new(file).take(size);
-        self.tar
-            .append_data(&mut header, path, &mut content)
-            .with_context(cannot)?;
-        ensure!(
-            content.limit() == 0,
-            "{} became shorter while it was packed",
-            source.display()
-        );
+        self.tar.append_data(&mut header, path, &mut content).with_context(cannot)?;
+        ensure!(content.limit() == 0, "{} became shorter while it was packed", source.display());
         self.files += 1;
         Ok(())
     }
@@ -234,13 +203,7 @@ impl Pack<Hashing<GzEncoder<Hashing<BufWriter<File>>>>> {
         let (buffer, digest, size) = gzip.finish()?.finish();
         let mut file = buffer.into_inner().map_err(|error| error.into_error())?;
         io::Seek::rewind(&mut file)?;
-        Ok(Layer {
-            file,
-            size,
-            digest,
-            diff_id,
-            files: self.files,
-        })
+        Ok(Layer { file, size, digest, diff_id, files: self.files })
     }
 }
 
@@ -253,11 +216,7 @@ struct Hashing<W> {
 
 impl<W> Hashing<W> {
     fn new(inner: W) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            size: 0,
-        }
+        Self { inner, hash: Sha256::new(), size: 0 }
     }
 
     fn finish(self) -> (W, String, u64) {

@@ -5,9 +5,9 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Context;
 use oci_spec::image::{
-    ANNOTATION_REF_NAME, Arch, Config, ConfigBuilder, Descriptor, DescriptorBuilder, Digest,
-    HistoryBuilder, ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType,
-    OciLayoutBuilder, Os, Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
+    ANNOTATION_REF_NAME, Arch, Config, ConfigBuilder, Descriptor, DescriptorBuilder, Digest, HistoryBuilder,
+    ImageConfigurationBuilder, ImageIndexBuilder, ImageManifestBuilder, MediaType, OciLayoutBuilder, Os,
+    Platform, PlatformBuilder, RootFsBuilder, SCHEMA_VERSION,
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -20,12 +20,17 @@ const CONTAINERD_NAME: &str = "io.containerd.image.name";
 /// Where the server listens unless the image or its user says otherwise.
 const PORT: &str = "8080/tcp";
 
+/// What `docker build` sets in every image, so that Dockerfile.wasm gives the same.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// What a user may set in an image.
 pub struct Settings {
     /// The environment, in the order given.
     pub env: Vec<(String, String)>,
     /// The labels.
     pub labels: Vec<(String, String)>,
+    /// The user and group to run as; root where there is none.
+    pub user: Option<String>,
     /// Seconds since 1970.
     pub created: u64,
 }
@@ -41,10 +46,7 @@ pub struct Blob {
 impl Blob {
     fn new(document: impl serde::Serialize) -> anyhow::Result<Self> {
         let bytes = canonical(document)?;
-        Ok(Self {
-            digest: hex(&Sha256::digest(&bytes)),
-            bytes,
-        })
+        Ok(Self { digest: hex(&Sha256::digest(&bytes)), bytes })
     }
 
     fn descriptor(&self, media_type: MediaType) -> anyhow::Result<Descriptor> {
@@ -56,14 +58,9 @@ impl Blob {
 pub fn config(settings: &Settings, layer: &Layer) -> anyhow::Result<Blob> {
     let created = UNIX_EPOCH + Duration::from_secs(settings.created);
     let created = humantime::format_rfc3339_seconds(created).to_string();
-    let history = HistoryBuilder::default()
-        .created(&created)
-        .created_by("ssr image")
-        .build()?;
-    let rootfs = RootFsBuilder::default()
-        .typ("layers")
-        .diff_ids([format!("sha256:{}", layer.diff_id)])
-        .build()?;
+    let history = HistoryBuilder::default().created(&created).created_by("ssr image").build()?;
+    let rootfs =
+        RootFsBuilder::default().typ("layers").diff_ids([format!("sha256:{}", layer.diff_id)]).build()?;
     let config = ImageConfigurationBuilder::default()
         .created(created)
         .architecture(Arch::Wasm)
@@ -82,14 +79,15 @@ fn process(settings: &Settings) -> anyhow::Result<Config> {
         .exposed_ports([PORT.to_owned()])
         .working_dir("/")
         .stop_signal("SIGTERM");
-    if !settings.env.is_empty() {
-        let env: Vec<_> = settings
-            .env
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect();
-        config = config.env(env);
+    if let Some(user) = &settings.user {
+        config = config.user(user);
     }
+    let mut env = Vec::new();
+    if !settings.env.iter().any(|(name, _)| name == "PATH") {
+        env.push(PATH.to_owned());
+    }
+    env.extend(settings.env.iter().map(|(k, v)| format!("{k}={v}")));
+    config = config.env(env);
     if !settings.labels.is_empty() {
         let labels: HashMap<_, _> = settings.labels.iter().cloned().collect();
         config = config.labels(labels);
@@ -128,9 +126,7 @@ pub fn index(name: &ImageName, manifest: &Blob) -> anyhow::Result<Vec<u8>> {
 
 /// `oci-layout`: says that the archive is one.
 pub fn layout() -> anyhow::Result<Vec<u8>> {
-    let layout = OciLayoutBuilder::default()
-        .image_layout_version("1.0.0")
-        .build()?;
+    let layout = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
     canonical(layout)
 }
 
@@ -148,20 +144,13 @@ fn wasi() -> Os {
 }
 
 fn platform() -> anyhow::Result<Platform> {
-    let platform = PlatformBuilder::default()
-        .architecture(Arch::Wasm)
-        .os(wasi())
-        .build()?;
+    let platform = PlatformBuilder::default().architecture(Arch::Wasm).os(wasi()).build()?;
     Ok(platform)
 }
 
 fn descriptor(media_type: MediaType, digest: &str, size: u64) -> anyhow::Result<Descriptor> {
     let digest: Digest = format!("sha256:{digest}").parse()?;
-    let descriptor = DescriptorBuilder::default()
-        .media_type(media_type)
-        .digest(digest)
-        .size(size)
-        .build()?;
+    let descriptor = DescriptorBuilder::default().media_type(media_type).digest(digest).size(size).build()?;
     Ok(descriptor)
 }
 
@@ -177,10 +166,7 @@ fn sorted(value: Value) -> Value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.into_iter().collect();
             entries.sort_by(|a, b| a.0.cmp(&b.0));
-            entries
-                .into_iter()
-                .map(|(key, value)| (key, sorted(value)))
-                .collect()
+            entries.into_iter().map(|(key, value)| (key, sorted(value))).collect()
         }
         Value::Array(items) => items.into_iter().map(sorted).collect(),
         other => other,

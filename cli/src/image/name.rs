@@ -73,11 +73,7 @@ impl FromStr for ImageName {
         let library = domain == "docker.io" && !path.contains('/');
         let name = Self {
             domain: domain.to_owned(),
-            path: if library {
-                format!("library/{path}")
-            } else {
-                path.to_owned()
-            },
+            path: if library { format!("library/{path}") } else { path.to_owned() },
             tag: tag.to_owned(),
         };
         ensure!(
@@ -126,20 +122,17 @@ fn is_component(text: &str) -> bool {
     let separators = text.split(word).filter(|separator| !separator.is_empty());
     text.starts_with(word)
         && text.ends_with(word)
-        && separators
-            .into_iter()
-            .all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
+        && separators.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
 }
 
 fn is_tag(text: &str) -> bool {
     text.len() <= LONGEST_TAG
         && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && text
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
 #[cfg(test)]
+#[allow(clippy::expect_used)]
 mod tests {
     use super::ImageName;
 
@@ -149,31 +142,11 @@ mod tests {
             ("site", "docker.io/library/site:latest", "site:latest"),
             ("site:1.2", "docker.io/library/site:1.2", "site:1.2"),
             ("me/site", "docker.io/me/site:latest", "me/site:latest"),
-            (
-                "docker.io/me/site",
-                "docker.io/me/site:latest",
-                "me/site:latest",
-            ),
-            (
-                "index.docker.io/site",
-                "docker.io/library/site:latest",
-                "site:latest",
-            ),
-            (
-                "localhost/site",
-                "localhost/site:latest",
-                "localhost/site:latest",
-            ),
-            (
-                "pi.local:5000/a/b:v1",
-                "pi.local:5000/a/b:v1",
-                "pi.local:5000/a/b:v1",
-            ),
-            (
-                "ghcr.io/a--b/c__d.e_f:X",
-                "ghcr.io/a--b/c__d.e_f:X",
-                "ghcr.io/a--b/c__d.e_f:X",
-            ),
+            ("docker.io/me/site", "docker.io/me/site:latest", "me/site:latest"),
+            ("index.docker.io/site", "docker.io/library/site:latest", "site:latest"),
+            ("localhost/site", "localhost/site:latest", "localhost/site:latest"),
+            ("pi.local:5000/a/b:v1", "pi.local:5000/a/b:v1", "pi.local:5000/a/b:v1"),
+            ("ghcr.io/a--b/c__d.e_f:X", "ghcr.io/a--b/c__d.e_f:X", "ghcr.io/a--b/c__d.e_f:X"),
         ] {
             let name: ImageName = text.parse().expect(text);
             assert_eq!(name.to_string(), full);
@@ -204,16 +177,7 @@ mod tests {
             let error = text.parse::<ImageName>().expect_err(text).to_string();
             assert!(error.contains("--tag"), "{text}: {error}");
         }
-        assert!(
-            format!("a:{}", "x".repeat(129))
-                .parse::<ImageName>()
-                .is_err()
-        );
-        assert!(
-            "a/".repeat(130)
-                .trim_end_matches('/')
-                .parse::<ImageName>()
-                .is_err()
-        );
+        assert!(format!("a:{}", "x".repeat(129)).parse::<ImageName>().is_err());
+        assert!("a/".repeat(130).trim_end_matches('/').parse::<ImageName>().is_err());
     }
 }

@@ -37,6 +37,7 @@ impl Site {
             tag: "me/site:1".to_owned(),
             output: self.path(output),
             env: vec!["SSR_GREETING=a=b".to_owned()],
+            user: Some("65532:65532".to_owned()),
             label: vec!["b=2".to_owned(), "a=1".to_owned()],
         }
     }
@@ -56,10 +57,7 @@ impl Site {
 }
 
 fn names(dir: &Path) -> Vec<PathBuf> {
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut names: Vec<_> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     names
 }
@@ -96,10 +94,7 @@ fn the_image_holds_the_module_and_the_assets() {
     assert_eq!(entry["platform"]["os"], "wasi");
     assert_eq!(entry["platform"]["architecture"], "wasm");
     let annotations = &entry["annotations"];
-    assert_eq!(
-        annotations["io.containerd.image.name"],
-        "docker.io/me/site:1"
-    );
+    assert_eq!(annotations["io.containerd.image.name"], "docker.io/me/site:1");
     assert_eq!(annotations["org.opencontainers.image.ref.name"], "1");
 
     let manifest = json(&archive, &blob(entry));
@@ -112,30 +107,21 @@ fn the_image_holds_the_module_and_the_assets() {
     assert_eq!(process["Cmd"], serde_json::json!(["/dist"]));
     assert_eq!(process["ExposedPorts"], serde_json::json!({"8080/tcp": {}}));
     assert_eq!(process["WorkingDir"], "/");
+    assert_eq!(process["User"], "65532:65532");
     assert_eq!(process["StopSignal"], "SIGTERM");
-    assert_eq!(process["Env"], serde_json::json!(["SSR_GREETING=a=b"]));
+    assert!(process["Env"][0].as_str().unwrap().starts_with("PATH=/"));
+    assert_eq!(process["Env"][1], "SSR_GREETING=a=b");
     assert_eq!(process["Labels"], serde_json::json!({"a": "1", "b": "2"}));
 
     let (_, layer) = &archive[&blob(&manifest["layers"][0])];
     let mut tar = Vec::new();
-    flate2::read::GzDecoder::new(&**layer)
-        .read_to_end(&mut tar)
-        .unwrap();
+    flate2::read::GzDecoder::new(&**layer).read_to_end(&mut tar).unwrap();
     let diff_id = format!("sha256:{}", layer::hex(&Sha256::digest(&tar)));
     assert_eq!(config["rootfs"]["diff_ids"], serde_json::json!([diff_id]));
 
     let files = unpack(&*tar);
     let paths: Vec<_> = files.keys().map(String::as_str).collect();
-    assert_eq!(
-        paths,
-        [
-            "dist/",
-            "dist/assets/",
-            "dist/assets/app.js",
-            "dist/index.html",
-            "ssr.wasm"
-        ]
-    );
+    assert_eq!(paths, ["dist/", "dist/assets/", "dist/assets/app.js", "dist/index.html", "ssr.wasm"]);
     assert_eq!(files["ssr.wasm"].1, MODULE);
     for (path, (header, _)) in &files {
         let mode = if path.ends_with('/') { 0o755 } else { 0o644 };
@@ -199,11 +185,9 @@ fn a_link_within_the_assets_is_kept() {
 #[test]
 fn a_link_out_of_the_assets_is_refused() {
     let site = Site::new();
-    for (target, why) in [
-        ("../ssr.wasm", "leaves the assets"),
-        ("/etc/passwd", "is absolute"),
-        ("nothing", "leads nowhere"),
-    ] {
+    for (target, why) in
+        [("../ssr.wasm", "leaves the assets"), ("/etc/passwd", "is absolute"), ("nothing", "leads nowhere")]
+    {
         let link = site.path("dist/bad");
         symlink(target, &link).unwrap();
         let error = site.refusal(site.args("site.tar"));
@@ -232,10 +216,7 @@ fn bad_input_is_refused_by_name_and_nothing_is_written() {
     let error = change(&|args| args.wasm = site.path("none.wasm"));
     assert!(error.contains("none.wasm: cannot be read"), "{error}");
     let error = change(&|args| args.wasm = site.path("page.js"));
-    assert!(
-        error.contains("page.js: is not a WebAssembly module"),
-        "{error}"
-    );
+    assert!(error.contains("page.js: is not a WebAssembly module"), "{error}");
     let error = change(&|args| args.wasm = site.path("dist"));
     assert!(error.contains("dist: is not a file"), "{error}");
     let error = change(&|args| args.assets = site.path("ssr.wasm"));
@@ -244,6 +225,8 @@ fn bad_input_is_refused_by_name_and_nothing_is_written() {
     assert!(error.contains("Not A Tag"), "{error}");
     let error = change(&|args| args.env = vec!["NOVALUE".to_owned()]);
     assert!(error.contains("--env \"NOVALUE\""), "{error}");
+    let error = change(&|args| args.user = Some("nobody".to_owned()));
+    assert!(error.contains("--user \"nobody\""), "{error}");
     let error = change(&|args| args.output = site.path("none/site.tar"));
     assert!(error.contains("none"), "{error}");
     let error = change(&|args| args.output = site.path("dist/site.tar"));

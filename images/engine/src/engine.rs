@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::mem::ManuallyDrop;
 
 use rquickjs::{
-    CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Module, Object, Persistent, Promise, Runtime,
-    TypedArray, Value,
+    CatchResultExt, CaughtError, Context, Ctx, Exception, Function, Module, Object, Persistent, Promise,
+    Runtime, TypedArray, Value,
     loader::{ImportAttributes, Loader, Resolver},
     module::{Declared, Evaluated},
     promise::PromiseState,
@@ -63,18 +63,21 @@ impl Site {
     /// finds what it exports. `template` is the index.html that `render` fills.
     pub fn evaluate(name: &str, source: &str, template: Option<&str>) -> Result<Self, Failure> {
         let internal = |error: rquickjs::Error| Failure::threw(format!("the engine did not start: {error}"));
-        let runtime = Runtime::new().map_err(internal)?;
+        let runtime = new_runtime().map_err(internal)?;
         runtime.set_loader(OneModule, OneModule);
         runtime.set_host_promise_rejection_tracker(Some(Box::new(track_rejection)));
         let context = ManuallyDrop::new(Context::full(&runtime).map_err(internal)?);
         let (answer, apis) = context.with(|ctx| {
-            let apis = install_web_apis(&ctx)
-                .catch(&ctx)
-                .map_err(|error| describe(&ctx, None, error))?;
+            let apis = install_web_apis(&ctx).catch(&ctx).map_err(|error| describe(&ctx, None, error))?;
             let answer = evaluate_site(&ctx, &apis, name, source, template)?;
             Ok((Persistent::save(&ctx, answer), Persistent::save(&ctx, apis)))
         })?;
         runtime.run_gc();
+        #[cfg(target_arch = "wasm32")]
+        // SAFETY: the context's runtime is live, and `new_runtime` gave it that allocator.
+        unsafe {
+            crate::page_heap::fill_engine_arenas(context.get_runtime_ptr());
+        }
         let live = usize::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
         runtime.set_gc_threshold(live + GARBAGE_BEFORE_COLLECTION);
         native::start_anew();
@@ -106,10 +109,22 @@ impl Site {
         };
         let result = started().catch(ctx).map_err(|error| describe(ctx, Some(apis), error))?;
         match result.into_promise() {
-            Some(promise) => settle(ctx, apis, &promise, "the page awaits a promise that nothing will settle"),
+            Some(promise) => {
+                settle(ctx, apis, &promise, "the page awaits a promise that nothing will settle")
+            }
             None => Ok(()),
         }
     }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn new_runtime() -> rquickjs::Result<Runtime> {
+    Runtime::new_with_alloc(crate::page_heap::EngineAllocator)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn new_runtime() -> rquickjs::Result<Runtime> {
+    Runtime::new()
 }
 
 fn install_web_apis<'js>(ctx: &Ctx<'js>) -> rquickjs::Result<Object<'js>> {
@@ -155,7 +170,12 @@ fn evaluate_site<'js>(
 }
 
 /// Runs promise jobs and timers until `promise` is settled.
-fn settle<'js>(ctx: &Ctx<'js>, apis: &Object<'js>, promise: &Promise<'js>, stalled: &str) -> Result<(), Failure> {
+fn settle<'js>(
+    ctx: &Ctx<'js>,
+    apis: &Object<'js>,
+    promise: &Promise<'js>,
+    stalled: &str,
+) -> Result<(), Failure> {
     let fail = |error: CaughtError<'js>| describe(ctx, Some(apis), error);
     let run_timers: Function = apis.get("runTimers").map_err(|e| Failure::threw(e.to_string()))?;
     loop {
@@ -196,7 +216,10 @@ fn report_unhandled<'js>(ctx: &Ctx<'js>, apis: &Object<'js>) {
     for (_, reason) in UNHANDLED.take() {
         if let Ok(reason) = reason.restore(ctx) {
             let Failure { message, stack, .. } = describe(ctx, Some(apis), CaughtError::Value(reason));
-            host::log(host::ERROR, &format!("a promise was rejected and nobody handled it: {message}\n{stack}"));
+            host::log(
+                host::ERROR,
+                &format!("a promise was rejected and nobody handled it: {message}\n{stack}"),
+            );
         }
     }
 }
@@ -213,7 +236,8 @@ fn describe<'js>(ctx: &Ctx<'js>, apis: Option<&Object<'js>>, error: CaughtError<
     let described = apis.and_then(|apis| {
         let describe: Function = apis.get("describeThrown").ok()?;
         let parts: Vec<rquickjs::String> = describe.call((thrown,)).catch(ctx).ok()?;
-        let mut parts = parts.into_iter().map(|part| native::with_utf8(part, str::to_owned).unwrap_or_default());
+        let mut parts =
+            parts.into_iter().map(|part| native::with_utf8(part, str::to_owned).unwrap_or_default());
         Some((parts.next()?, parts.next()?))
     });
     let (message, stack) = described.unwrap_or((fallback, String::new()));
@@ -236,7 +260,10 @@ impl Resolver for OneModule {
         } else {
             "bundle everything into one file (Vite: `ssr: { noExternal: true }` and `build.rollupOptions.output.codeSplitting: false`)"
         };
-        Err(Exception::throw_message(ctx, &format!("the module imports '{name}', which is not in it: {advice}")))
+        Err(Exception::throw_message(
+            ctx,
+            &format!("the module imports '{name}', which is not in it: {advice}"),
+        ))
     }
 }
 

@@ -10,11 +10,13 @@ mod engine;
 mod fields;
 pub mod host;
 mod native;
+#[cfg(target_arch = "wasm32")]
+mod page_heap;
 mod url_parts;
 
 use std::cell::RefCell;
 
-use engine::Site;
+use engine::{Failure, Site};
 use fields::Fields;
 
 /// The version of the contract between this guest and the server.
@@ -42,14 +44,11 @@ pub extern "C" fn ssr_input(length: usize) -> *mut u8 {
 /// host of the failure.
 #[unsafe(no_mangle)]
 pub extern "C" fn ssr_init() -> u32 {
-    let input = INPUT.take();
-    let mut fields = Fields::new(&input);
-    let name = fields.text();
-    let source = fields.text();
-    let template = fields.optional_text();
-    match Site::evaluate(&name, &source, template.as_deref()) {
+    match evaluate(&INPUT.take()) {
         Ok(site) => {
             SITE.set(Some(site));
+            #[cfg(target_arch = "wasm32")]
+            page_heap::HEAP.seal();
             0
         }
         Err(failure) => {
@@ -57,6 +56,20 @@ pub extern "C" fn ssr_init() -> u32 {
             1
         }
     }
+}
+
+fn evaluate(input: &[u8]) -> Result<Site, Failure> {
+    let mut fields = Fields::new(input);
+    let (name, source, template) = (fields.text(), fields.text(), fields.optional_text());
+    Site::evaluate(&name, &source, template.as_deref())
+}
+
+/// Prepares an instance on a host that restores written pages by copying them;
+/// see `PageHeap::touch_arenas`. On other hosts it would only cost time.
+#[cfg(target_arch = "wasm32")]
+#[unsafe(no_mangle)]
+pub extern "C" fn ssr_warm() {
+    page_heap::HEAP.touch_arenas();
 }
 
 /// Answers one request. Input fields: method, URL, path with query, headers

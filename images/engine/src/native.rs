@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::time::{Instant, SystemTime};
 
-use rquickjs::{Ctx, Exception, Function, Object, Result, String as JsString, TypedArray, Value, prelude::Opt};
+use rquickjs::{
+    Ctx, Exception, Function, Object, Result, String as JsString, TypedArray, Value, prelude::Opt,
+};
 
 use crate::{host, url_parts};
 
@@ -108,7 +110,9 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
             native.set($name, Function::new(ctx.clone(), $function)?.with_name($name)?)?;
         };
     }
-    define!("respond", |status: u32, headers: String, streaming: bool| host::respond(status, &headers, streaming));
+    define!("respond", |status: u32, headers: String, streaming: bool| host::respond(
+        status, &headers, streaming
+    ));
     define!("write", write);
     define!("end", host::end);
     define!("log", |level: u32, text: JsString<'_>| with_utf8(text, |text| host::log(level, text)));

@@ -83,7 +83,8 @@ fn fetch_comes_before_render_and_gets_request_env_and_body() {
             return new Response(lines.join('|'), { status: 201 });
          } };",
     );
-    let answer = ask_with("POST", "/p?q=%C3%A4+b", "x-two\n1\nx-two\n2\n", Some("grüße"), "NAME=a=b\nc\0OTHER=x\0");
+    let answer =
+        ask_with("POST", "/p?q=%C3%A4+b", "x-two\n1\nx-two\n2\n", Some("grüße"), "NAME=a=b\nc\0OTHER=x\0");
     assert_eq!(body(&answer), "POST|/p|ä b|1, 2|a=b\nc|x|grüße|function");
     assert_eq!((answer.status, &*answer.headers), (201, "content-type\ntext/plain;charset=UTF-8\n"));
 }
@@ -113,7 +114,9 @@ fn what_waits_for_ever_is_reported_as_stalled() {
 
 #[test]
 fn a_throw_carries_message_stack_and_cause() {
-    site("function deep() { throw new TypeError('no', { cause: new Error('why') }) }\nexport const render = () => deep()");
+    site(
+        "function deep() { throw new TypeError('no', { cause: new Error('why') }) }\nexport const render = () => deep()",
+    );
     let answer = ask("/");
     let (kind, message, stack) = answer.failure.expect("a failure");
     assert_eq!((kind, &*message), (host::THREW, "TypeError: no"));
@@ -153,7 +156,9 @@ fn console_levels_and_formats() {
 
 #[test]
 fn randomness_differs_between_builds_start_and_requests() {
-    site("const built = Math.random(); export const render = () => `${built} ${Math.random()} ${crypto.randomUUID()}`");
+    site(
+        "const built = Math.random(); export const render = () => `${built} ${Math.random()} ${crypto.randomUUID()}`",
+    );
     let (first, second) = (ask("/"), ask("/"));
     let parts = |answer: &Recorder| body(answer).split(' ').map(str::to_owned).collect::<Vec<_>>();
     let (first, second) = (parts(&first), parts(&second));
@@ -165,7 +170,9 @@ fn randomness_differs_between_builds_start_and_requests() {
 
 #[test]
 fn the_performance_clock_starts_with_the_request() {
-    site("export const render = () => `${performance.now() < 1000} ${Math.abs(performance.timeOrigin - Date.now()) < 1000}`");
+    site(
+        "export const render = () => `${performance.now() < 1000} ${Math.abs(performance.timeOrigin - Date.now()) < 1000}`",
+    );
     assert_eq!(body(&ask("/")), "true true");
 }
 
@@ -226,7 +233,10 @@ fn a_mistake_in_the_site_is_reported_when_it_is_loaded() {
     );
     assert!(message(&load("export const page = 1", None)).ends_with("it exports: page"));
     assert!(message(&load("export const render = (", None)).starts_with("SyntaxError: "));
-    assert!(message(&load("await new Promise(() => {}); export const render = 1", None)).starts_with("the module awaits"));
+    assert!(
+        message(&load("await new Promise(() => {}); export const render = 1", None))
+            .starts_with("the module awaits")
+    );
     assert!(message(&load("export const render = () => ''", Some("<html>"))).contains("no outlet"));
 }
 

@@ -1,0 +1,138 @@
+//! Docker: what it makes of our archive, and what it makes of Dockerfile.wasm.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+use ssr_e2e::shell::{self, repository};
+
+/// An image in the archive that `docker save` writes.
+struct Saved {
+    /// Every file of the archive.
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// What there is to say of a file in an image, but for its time.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    kind: u8,
+    mode: u32,
+    owner: (u64, u64),
+    content: Vec<u8>,
+}
+
+impl Saved {
+    fn open(path: &Path) -> Self {
+        let mut files = BTreeMap::new();
+        let file = fs::File::open(path).unwrap();
+        for entry in tar::Archive::new(file).entries().unwrap() {
+            let mut entry = entry.unwrap();
+            let name = entry.path().unwrap().to_string_lossy().into_owned();
+            let mut bytes = Vec::new();
+            entry.read_to_end(&mut bytes).unwrap();
+            files.insert(name, bytes);
+        }
+        Self { files }
+    }
+
+    fn json(&self, path: &str) -> Value {
+        serde_json::from_slice(&self.files[path]).unwrap()
+    }
+
+    fn docker_manifest(&self) -> Value {
+        self.json("manifest.json")[0].clone()
+    }
+
+    /// The configuration, without what says when and how it was built.
+    fn config(&self) -> Value {
+        let config = self.json(self.docker_manifest()["Config"].as_str().unwrap());
+        let mut process = config["config"].clone();
+        // A flag for old Windows images that Docker sets everywhere.
+        process.as_object_mut().unwrap().remove("ArgsEscaped");
+        serde_json::json!({
+            "os": config["os"],
+            "architecture": config["architecture"],
+            "config": process,
+        })
+    }
+
+    /// The root filesystem: all layers, one upon the other.
+    fn root(&self) -> BTreeMap<String, Entry> {
+        let manifest = self.docker_manifest();
+        let layers = manifest["Layers"].as_array().unwrap();
+        let mut root = BTreeMap::new();
+        for layer in layers {
+            let bytes = self.files[layer.as_str().unwrap()].as_slice();
+            let tar: Box<dyn Read> = match bytes {
+                [0x1f, 0x8b, ..] => Box::new(flate2::read::GzDecoder::new(bytes)),
+                _ => Box::new(bytes),
+            };
+            for entry in tar::Archive::new(tar).entries().unwrap() {
+                let mut entry = entry.unwrap();
+                let name = entry.path().unwrap().to_string_lossy().into_owned();
+                let mut content = Vec::new();
+                entry.read_to_end(&mut content).unwrap();
+                let header = entry.header();
+                let entry = Entry {
+                    kind: header.entry_type().as_byte(),
+                    mode: header.mode().unwrap(),
+                    owner: (header.uid().unwrap(), header.gid().unwrap()),
+                    content,
+                };
+                root.insert(name.trim_end_matches('/').to_owned(), entry);
+            }
+        }
+        root
+    }
+}
+
+#[test]
+fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
+    // In the repository, which is all that the lab sees of this machine.
+    let target = repository().join("target");
+    let dir = tempfile::Builder::new().prefix("docker-test-").tempdir_in(&target).unwrap();
+    let assets = dir.path().join("dist/assets");
+    fs::create_dir_all(&assets).unwrap();
+    fs::write(dir.path().join("ssr.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    fs::write(dir.path().join("dist/favicon.svg"), "<svg/>").unwrap();
+    fs::write(assets.join("app-1234.js"), "app()").unwrap();
+    let archive = dir.path().join("ours.tar");
+    let mut image = shell::ssr(["image", "--tag", "ours", "--wasm"]);
+    image
+        .arg(dir.path().join("ssr.wasm"))
+        .arg("--static")
+        .arg(dir.path().join("dist"))
+        .arg("-o")
+        .arg(&archive);
+    shell::run(&mut image).success();
+
+    let here = dir.path().strip_prefix(repository()).unwrap().display();
+    let session = format!(
+        "set -e
+        docker load -i {here}/ours.tar
+        docker buildx build --quiet -f Dockerfile.wasm --platform wasi/wasm --provenance=false \
+          --build-arg WASM={here}/ssr.wasm --build-arg STATIC={here}/dist -t built .
+        docker image inspect ours:latest built:latest >{here}/inspect.json
+        docker save ours -o {here}/ours-saved.tar
+        docker save built -o {here}/built-saved.tar"
+    );
+    let mut lab = Command::new(repository().join("scripts/docker-lab.sh"));
+    let said = shell::run_for(lab.args(["bash", "-c", &session]), shell::SETUP).success();
+    assert!(said.stdout.contains("Loaded image: ours:latest"));
+
+    let inspect = fs::read(dir.path().join("inspect.json")).unwrap();
+    let inspect: Value = serde_json::from_slice(&inspect).unwrap();
+    for image in inspect.as_array().unwrap() {
+        assert_eq!(image["Os"], "wasi", "{image}");
+        assert_eq!(image["Architecture"], "wasm", "{image}");
+    }
+
+    let ours = Saved::open(&dir.path().join("ours-saved.tar"));
+    let built = Saved::open(&dir.path().join("built-saved.tar"));
+    assert_eq!(ours.config(), built.config());
+    assert_eq!(ours.root(), built.root());
+    assert!(ours.root().contains_key("dist/assets/app-1234.js"));
+}
