@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail};
 use ssr_server::guest::{self, Failure, GuestState, Stop};
@@ -60,7 +60,8 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let module = Module::from_binary(&engine, &instrumented).map_err(anyhow::Error::msg)?;
 
     progress.stage(&format!("evaluating {name}"));
-    let state = GuestState::new("build".into(), TIME_TO_LOAD, MEMORY_TO_LOAD);
+    let state =
+        GuestState::new("build".into(), TIME_TO_LOAD, MEMORY_TO_LOAD).at_build_time(date(&args.entry)?);
     let mut store = Store::new(&engine, state);
     store.limiter(GuestState::limiter);
     let linker = guest::linker(&engine).map_err(anyhow::Error::msg)?;
@@ -94,6 +95,23 @@ pub fn run(args: &BuildArgs) -> Result<()> {
         started.elapsed().as_secs_f64()
     );
     Ok(())
+}
+
+/// What the site's code takes for the date while it loads, in nanoseconds since
+/// 1970: SOURCE_DATE_EPOCH if that is set (reproducible-builds.org), or else when
+/// the bundle was made. So equal input gives equal bytes.
+fn date(entry: &Path) -> Result<u64> {
+    let seconds: u64 = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().ok().with_context(|| {
+            format!("SOURCE_DATE_EPOCH: '{text}' is not accepted; it takes seconds since 1970")
+        })?,
+        Err(_) => {
+            let modified = fs::metadata(entry).and_then(|data| data.modified());
+            let modified = modified.with_context(|| format!("cannot read '{}'", entry.display()))?;
+            modified.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+        }
+    };
+    Ok(seconds.saturating_mul(1_000_000_000))
 }
 
 /// Used once and thrown away: compiled quickly rather than well.

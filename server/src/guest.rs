@@ -1,8 +1,10 @@
 //! The render ABI, from the host's side: what a site's module may call, and
 //! what a call to it has given so far. docs/render-abi.md describes it.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::io::Read as _;
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use log::Level;
@@ -10,6 +12,9 @@ use tokio::sync::mpsc;
 use wasmtime::{Caller, Engine, Linker, Memory, ResourceLimiter, Result};
 
 use crate::wasi;
+
+/// Where the clock that only counts begins.
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The import module of the render ABI.
 const IMPORTS: &str = "ssr_v1";
@@ -118,6 +123,20 @@ impl ResourceLimiter for MemoryLimit {
     }
 }
 
+/// A build's clock and randomness. Both follow from its inputs alone, so that
+/// equal input gives an equal module.
+#[derive(Debug)]
+struct BuildTime {
+    /// The calendar's time at its start, in nanoseconds since 1970.
+    start: u64,
+    /// What has passed since, in nanoseconds: waits, and a little for each look at the clock.
+    passed: u64,
+    random: u64,
+}
+
+/// How much time passes between two looks at a build's clock, in nanoseconds.
+const BUILD_TICK: u64 = 1_000;
+
 /// What one call into a guest has: its limits, and what it gave.
 pub struct GuestState {
     /// The guest's memory, once it is instantiated.
@@ -127,6 +146,8 @@ pub struct GuestState {
     deadline: Instant,
     /// Put before each line of the log.
     id: Arc<str>,
+    /// Absent in requests, whose time and randomness are the world's.
+    build: Option<BuildTime>,
     parts: Option<mpsc::Sender<Part>>,
     runtime: Option<tokio::runtime::Handle>,
     head: Option<Head>,
@@ -146,6 +167,7 @@ impl GuestState {
             time,
             deadline: Instant::now() + time,
             id,
+            build: None,
             parts: None,
             runtime: None,
             head: None,
@@ -153,6 +175,43 @@ impl GuestState {
             streaming: false,
             ended: false,
             failure: None,
+        }
+    }
+
+    /// For a build, whose clock starts at `time` (nanoseconds since 1970) and
+    /// moves as its code waits.
+    pub fn at_build_time(mut self, time: u64) -> Self {
+        self.build = Some(BuildTime { start: time, passed: 0, random: 0 });
+        self
+    }
+
+    /// The time in nanoseconds: since 1970 by the calendar, or by a clock that only counts.
+    pub fn now(&mut self, calendar: bool) -> u64 {
+        if let Some(build) = &mut self.build {
+            build.passed += BUILD_TICK;
+            return build.passed + if calendar { build.start } else { 0 };
+        }
+        let time = if calendar {
+            SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+        } else {
+            START.elapsed()
+        };
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Fills `bytes` with randomness.
+    pub fn fill_random(&mut self, bytes: &mut [u8]) -> std::io::Result<()> {
+        match &mut self.build {
+            None => File::open("/dev/urandom")?.read_exact(bytes),
+            Some(BuildTime { random: state, .. }) => {
+                for byte in bytes {
+                    // Knuth's linear congruential generator (MMIX); its high bits are the better ones.
+                    *state =
+                        state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    *byte = (*state >> 56) as u8;
+                }
+                Ok(())
+            }
         }
     }
 
@@ -234,7 +293,15 @@ impl GuestState {
         }
     }
 
-    fn sleep(&self, milliseconds: f64) -> Result<()> {
+    fn sleep(&mut self, milliseconds: f64) -> Result<()> {
+        if let Some(build) = &mut self.build {
+            build.passed = build.passed.saturating_add((milliseconds.max(0.0) * 1e6) as u64);
+            return if u128::from(build.passed) < self.time.as_nanos() {
+                Ok(())
+            } else {
+                Err(Self::stop(RenderError::TimedOut(self.time)))
+            };
+        }
         let left = self.deadline.saturating_duration_since(Instant::now());
         let wanted = Duration::try_from_secs_f64(milliseconds.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
         std::thread::sleep(wanted.min(left));
@@ -313,7 +380,7 @@ pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
         c.data().log(level, &text);
         Ok(())
     })?;
-    linker.func_wrap(IMPORTS, "sleep", |c: C<'_>, milliseconds: f64| c.data().sleep(milliseconds))?;
+    linker.func_wrap(IMPORTS, "sleep", |mut c: C<'_>, milliseconds: f64| c.data_mut().sleep(milliseconds))?;
     wasi::add_to_linker(&mut linker)?;
     Ok(linker)
 }

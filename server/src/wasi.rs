@@ -2,10 +2,6 @@
 //! and a standard error for its last words. It has no files, no arguments and no
 //! environment: every other descriptor is a bad one.
 
-use std::io::Read as _;
-use std::sync::LazyLock;
-use std::time::{Instant, SystemTime};
-
 use wasmtime::{Caller, Linker, Result};
 
 use crate::guest::{GuestState, RenderError, Stop, slice};
@@ -13,23 +9,10 @@ use crate::guest::{GuestState, RenderError, Stop, slice};
 const MODULE: &str = "wasi_snapshot_preview1";
 const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
-const INVALID: u32 = 28;
+/// The clock that tells the date; all others only count.
+const CALENDAR: u32 = 0;
 
 type C<'a> = Caller<'a, GuestState>;
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn nanoseconds(clock: u32) -> Option<u64> {
-    let time = match clock {
-        0 => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?,
-        _ => START.elapsed(),
-    };
-    u64::try_from(time.as_nanos()).ok()
-}
-
-fn random(bytes: &mut [u8]) -> std::io::Result<()> {
-    std::fs::File::open("/dev/urandom")?.read_exact(bytes)
-}
 
 fn u32_at(bytes: &[u8]) -> u32 {
     bytes.first_chunk::<4>().map_or(0, |bytes| u32::from_le_bytes(*bytes))
@@ -38,12 +21,13 @@ fn u32_at(bytes: &[u8]) -> u32 {
 /// Defines these functions. A module that imports more is refused when it is linked.
 pub fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
     linker.func_wrap(MODULE, "clock_time_get", |mut c: C<'_>, clock: u32, _precision: u64, at: u32| {
-        let Some(time) = nanoseconds(clock) else { return Ok(INVALID) };
-        slice(&mut c, at, 8)?.0.copy_from_slice(&time.to_le_bytes());
+        let (bytes, state) = slice(&mut c, at, 8)?;
+        bytes.copy_from_slice(&state.now(clock == CALENDAR).to_le_bytes());
         Ok(SUCCESS)
     })?;
     linker.func_wrap(MODULE, "random_get", |mut c: C<'_>, at: u32, len: u32| {
-        match random(slice(&mut c, at, len)?.0) {
+        let (bytes, state) = slice(&mut c, at, len)?;
+        match state.fill_random(bytes) {
             Ok(()) => Ok(SUCCESS),
             Err(error) => {
                 let cause = format!("there is no randomness: /dev/urandom: {error}");
