@@ -6,6 +6,9 @@ SITE ?= images/site
 TAG ?= site
 PORT ?= 8080
 PREFIX ?= /usr/local
+# Always the whole workspace: cargo chooses dependencies' features by what is
+# selected, and would compile them again for another selection.
+CARGO = scripts/cargo-release.sh
 
 export PORT
 
@@ -15,7 +18,7 @@ help: ## List the targets
 build: ## Build target/release/ssr and target/release/containerd-shim-ssr-v1
 	scripts/setup.sh build
 	scripts/build-engine.sh
-	cargo build --release --package containerd-shim-ssr --package ssr-cli
+	$(CARGO) build
 
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
@@ -33,24 +36,28 @@ demo-stop: ## Stop the demo and leave nothing of it behind
 test: test-fast test-e2e test-browser ## Run all tests
 
 test-fast: build ## Run the tests that need no container
-	cargo test --release --package containerd-shim-ssr --package ssr-cli --package ssr-server
-	cargo test --release --package ssr-e2e --test deploy
+	$(CARGO) test --lib --bins --test build --test serve --test site --test deploy
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd and Docker, as root
 	scripts/setup.sh containerd docker
-	cargo test --release --package ssr-e2e
+	$(CARGO) test --test container --test demo --test docker --test image --test refusals --test storm
 
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
-	npm --prefix tests/browser test
+	scripts/test-browser.sh
 
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
-	cargo clippy --release --all-targets -- -D warnings
+	cargo clippy --release --workspace --all-targets -- -D warnings
 	shellcheck --external-sources scripts/*.sh
 	npm --prefix images/site run lint
+	scripts/deny.sh
+
+bench: image ## Measure side by side with peers, into bench/results
+	scripts/setup.sh bench
+	scripts/bench-render.sh
 
 dist: ## Build the static tarballs for amd64 and arm64 into target/dist
 	scripts/setup.sh build dist
@@ -64,4 +71,4 @@ install: ## Install both binaries below PREFIX (/usr/local)
 uninstall: ## Remove what install has put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser lint dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser lint bench dist install uninstall

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and is not there yet:
 #
-#   scripts/setup.sh build|containerd|lint|browser|dist|docker...
+#   scripts/setup.sh build|containerd|lint|browser|bench|dist|docker...
 #
 # Debian packages come by apt (as root, or through sudo), Rust targets by rustup,
 # and zig from PyPI into .cache/zig. Nothing is done where nothing is missing.
@@ -77,6 +77,10 @@ browser() {
   npm_packages images/site tests/browser
 }
 
+bench() {
+  command -v node >/dev/null || die "node is missing: install Node 20 or newer"
+}
+
 dist() {
   apt_packages make qemu-user-static binutils curl
   rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl
@@ -97,10 +101,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|dist|docker..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|docker..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | dist | docker) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, dist, docker" ;;
+    build | containerd | lint | browser | bench | dist | docker) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, docker" ;;
   esac
 done

@@ -1,0 +1,201 @@
+//! `ssr serve`: what a browser, a proxy and an orchestrator get.
+
+mod common;
+
+use std::io::{Read as _, Write as _};
+use std::thread;
+use std::time::Duration;
+
+use common::{Server, ssr, stderr};
+
+const SITE: &str = "
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+export default { async fetch(request, env, ctx) {
+  const { pathname, searchParams } = new URL(request.url);
+  switch (pathname) {
+    case '/slow': await later(Number(searchParams.get('ms'))); return new Response('slept');
+    case '/loop': for (;;) ;
+    case '/never': return new Promise(() => {});
+    case '/throw': throw new Error('on purpose');
+    case '/oom': { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); }
+    case '/deep': { const f = (n) => f(n + 1) + 1; return new Response(f(0)); }
+    case '/stream': return new Response(new ReadableStream({ async pull(c) {
+        this.n = (this.n ?? 0) + 1;
+        if (this.n > 3) c.close(); else { await later(300); c.enqueue(new TextEncoder().encode(`part ${this.n};`)); }
+      } }));
+    case '/cut': return new Response(new ReadableStream({ async pull(c) {
+        if (this.begun) { await later(300); throw new Error('halfway'); } this.begun = true; c.enqueue(new TextEncoder().encode('begun')); } }));
+    case '/echo': return new Response(`${request.method} ${await request.text()} ${request.headers.get('x-a')}`);
+    case '/after': ctx.waitUntil(later(400).then(() => console.log('done afterwards'))); return new Response('now');
+    default: return new Response(`page ${pathname}`, { status: pathname === '/' ? 200 : 404, headers: { 'content-type': 'text/html' } });
+  }
+} };";
+
+fn start(flags: &[&str]) -> Server {
+    let assets = [
+        ("assets/app-1a2b.js", "let application;"),
+        ("assets/app-1a2b.js.br", "brotli"),
+        ("robots.txt", "User-agent: *\n"),
+        ("docs/index.html", "<p>docs"),
+    ];
+    Server::start(SITE, &assets, flags)
+}
+
+#[test]
+fn pages_come_from_the_module_and_assets_from_the_directory() {
+    let server = start(&[]);
+    let page = server.get("/");
+    assert_eq!((page.status, page.text()), (200, "page /"));
+    assert_eq!(page.header("cache-control"), Some("no-cache"));
+    assert!(page.header("server-timing").unwrap().starts_with("render;dur="));
+    assert_eq!(page.header("x-request-id").unwrap().len(), 16);
+    assert_eq!(server.get("/robots.txt").text(), "User-agent: *\n");
+    assert_eq!(server.get("/nowhere").status, 404);
+    assert_eq!(server.get("/docs").header("location"), Some("/docs/"));
+    assert_eq!(server.get("/docs/").text(), "<p>docs");
+}
+
+#[test]
+fn assets_are_cached_revalidated_compressed_and_sent_in_parts() {
+    let server = start(&[]);
+    let path = "/assets/app-1a2b.js";
+    let asset = server.get(path);
+    assert_eq!(asset.header("cache-control"), Some("public, max-age=31536000, immutable"));
+    assert_eq!(asset.header("content-type"), Some("text/javascript; charset=utf-8"));
+    assert_eq!(asset.header("vary"), Some("accept-encoding"));
+    let tag = asset.header("etag").unwrap();
+    assert_eq!(server.get_with(path, &format!("if-none-match: {tag}")).status, 304);
+    let part = server.get_with(path, "range: bytes=4-6");
+    assert_eq!((part.status, part.text()), (206, "app"));
+    let compressed = server.get_with(path, "accept-encoding: gzip, br");
+    assert_eq!((compressed.header("content-encoding"), compressed.text()), (Some("br"), "brotli"));
+    let head = server.send(&format!("HEAD {path} HTTP/1.1"), b"");
+    assert_eq!((head.header("content-length"), head.body.len()), (Some("16"), 0));
+    assert_eq!(server.get("/robots.txt").header("cache-control"), Some("no-cache"));
+}
+
+#[test]
+fn a_miss_among_immutable_assets_is_never_cached_nor_rendered() {
+    let server = start(&[]);
+    let miss = server.get("/assets/app-old.js");
+    assert_eq!((miss.status, miss.header("cache-control")), (404, Some("no-store")));
+    assert!(!miss.text().contains("page /assets"));
+}
+
+#[test]
+fn method_body_and_headers_reach_the_site_and_a_large_body_does_not() {
+    let server = start(&["--request-body", "1KiB"]);
+    let answer = server.send("POST /echo HTTP/1.1\r\nx-a: b", "grüße".as_bytes());
+    assert_eq!(answer.text(), "POST grüße b");
+    assert_eq!(server.send("POST /echo HTTP/1.1", &[b'x'; 2000]).status, 413);
+    assert_eq!(server.send("TRACE / HTTP/1.1", b"").status, 405);
+}
+
+#[test]
+fn each_kind_of_failure_is_one_failed_request_with_its_cause_in_the_log() {
+    let server = start(&["--render-timeout", "300ms", "--render-memory", "32MiB"]);
+    for (path, status) in [("/throw", 500), ("/oom", 500), ("/deep", 500), ("/loop", 504), ("/never", 504)] {
+        let answer = server.get(path);
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-store")), "{path}");
+        assert!(answer.text().contains(answer.header("x-request-id").unwrap()));
+        assert!(!answer.text().contains("on purpose"), "causes are for the log");
+        assert_eq!(server.get("/").status, 200, "after {path}");
+    }
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0));
+    for cause in [
+        "GET /throw: Error: on purpose",
+        "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY)",
+        "GET /deep: the call stack is exhausted",
+        "GET /loop: the render took longer than 300ms (SSR_RENDER_TIMEOUT)",
+        "GET /never: the page awaits a promise that nothing will settle",
+    ] {
+        assert!(log.contains(cause), "{cause} is not in:\n{log}");
+    }
+}
+
+#[test]
+fn more_requests_than_may_wait_are_told_to_come_back() {
+    let server = start(&["--render-threads", "1", "--render-queue", "1"]);
+    let answers: Vec<_> = thread::scope(|scope| {
+        let askers: Vec<_> = (0..6).map(|_| scope.spawn(|| server.get("/slow?ms=600"))).collect();
+        askers.into_iter().map(|asker| asker.join().unwrap()).collect()
+    });
+    let busy: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert!(answers.iter().any(|answer| answer.status == 200));
+    assert!(!busy.is_empty());
+    assert!(busy.iter().all(|answer| answer.header("retry-after") == Some("1")));
+}
+
+#[test]
+fn a_wait_for_a_render_thread_ends() {
+    let server = start(&["--render-threads", "1", "--queue-timeout", "200ms"]);
+    thread::scope(|scope| {
+        scope.spawn(|| server.get("/slow?ms=900"));
+        thread::sleep(Duration::from_millis(300));
+        assert_eq!(server.get("/").status, 503);
+    });
+}
+
+#[test]
+fn a_stream_arrives_as_it_is_made_and_one_that_breaks_off_is_cut() {
+    let server = start(&[]);
+    let streamed = server.get("/stream");
+    assert_eq!(streamed.header("transfer-encoding"), Some("chunked"));
+    assert!(
+        streamed.text().contains("part 1;") && streamed.text().ends_with("0\r\n\r\n"),
+        "{}",
+        streamed.text()
+    );
+    let cut = server.get("/cut");
+    assert!(cut.text().contains("begun") && !cut.text().ends_with("0\r\n\r\n"), "{}", cut.text());
+}
+
+#[test]
+fn sigterm_finishes_requests_and_what_they_left_to_do() {
+    let server = start(&[]);
+    assert_eq!(server.get("/after").text(), "now");
+    let (code, log) = server.stop();
+    assert_eq!(code, Some(0));
+    assert!(log.contains("done afterwards"), "{log}");
+}
+
+#[test]
+fn a_request_that_never_arrives_does_not_hold_its_connection() {
+    let server = start(&["--client-timeout", "300ms"]);
+    let address = server.address();
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).expect("the server ends the connection");
+}
+
+#[test]
+fn what_cannot_be_served_is_refused_with_its_name_and_an_exit_code_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("page.html"), "<html>").unwrap();
+    for (args, code, says) in [
+        (&["serve", "nowhere.wasm"][..], 66, "cannot read the module 'nowhere.wasm'"),
+        (&["serve", "page.html"], 65, "the module 'page.html' cannot be served: it is no WebAssembly module"),
+        (&["serve", "page.html", "nowhere"], 66, "the directory of assets 'nowhere'"),
+        (&["serve", "page.html", "--listen", "nonsense"], 78, "--listen: 'nonsense' is not accepted"),
+        (&["serve"], 2, "required"),
+    ] {
+        let served = ssr(directory.path(), args);
+        assert_eq!(served.status.code(), Some(code), "{args:?}: {}", stderr(&served));
+        assert!(stderr(&served).contains(says), "{}", stderr(&served));
+    }
+}
+
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("entry.js"), "export const render = () => ''").unwrap();
+    assert!(ssr(directory.path(), &["build", "entry.js"]).status.success());
+    let served = ssr(directory.path(), &["serve", "ssr.wasm", "--listen", &address]);
+    assert_eq!(served.status.code(), Some(69), "{}", stderr(&served));
+    assert!(stderr(&served).contains(&format!("cannot listen on {address}")), "{}", stderr(&served));
+}

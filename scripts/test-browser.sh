@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs the browser tests against the site in a container: target/image/site.tar
+# under a containerd of its own, asked by Chromium.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+export DEMO=ssr-browser-test PORT=$((20000 + RANDOM % 20000))
+screenshots=$PWD/target/screenshots
+mkdir -p "$screenshots"
+trap 'scripts/demo-stop.sh' EXIT
+scripts/demo.sh target/image/site.tar
+
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+export SITE_URL=http://localhost:$PORT
+export SITE_DIST=$PWD/target/site
+export SCREENSHOT_DIR=$screenshots
+# What the server tells the site of itself; the host's network comes with its name.
+SITE_ENV=$(printf '{"SSR_SERVER":"containerd-shim-ssr/%s","SSR_ARCH":"%s","SSR_BACKEND":"cranelift","SSR_HOSTNAME":"%s"}' \
+  "$version" "$(uname -m)" "$(cat /proc/sys/kernel/hostname)")
+export SITE_ENV
+npm --prefix tests/browser test
