@@ -35,7 +35,5 @@ for await (const line of createInterface({ input: process.stdin })) {
   const start = process.cpuUsage();
   for (let i = 0; i < times; i++) size = (await render(page)).length;
   const { user, system } = process.cpuUsage(start);
-  console.log(
-    JSON.stringify({ microseconds: (user + system) / times, size }),
-  );
+  console.log(JSON.stringify({ microseconds: (user + system) / times, size }));
 }

@@ -74,17 +74,14 @@ impl Router {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let immutable = !self.immutable.is_empty() && path.starts_with(&self.immutable);
         match self.assets.find(path) {
-            Found::Asset(asset) if is_read => {
-                return asset_response::respond(asset, &request, immutable).unwrap_or_else(|error| {
+            Found::Asset(asset) if is_read => asset_response::respond(asset, &request, immutable)
+                .unwrap_or_else(|error| {
                     log::error!("[{id}] {path}: the asset cannot be read: {error}");
                     response::error_page(StatusCode::INTERNAL_SERVER_ERROR, id)
-                });
-            }
-            Found::Directory if is_read => return redirect_to_directory(&request),
-            _ if immutable && is_read => {
-                // Not a page either: a page here would be cached in an old asset's place.
-                return response::error_page(StatusCode::NOT_FOUND, id);
-            }
+                }),
+            Found::Directory if is_read => redirect_to_directory(&request),
+            // Not a page either: a page here would be cached in an old asset's place.
+            _ if immutable && is_read => response::error_page(StatusCode::NOT_FOUND, id),
             _ => self.page(request, id).await,
         }
     }
