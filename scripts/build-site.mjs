@@ -109,6 +109,9 @@ async function build(root, outDir) {
   console.error(`site: bundling ${entry}`);
   const result = await vite.build({
     ...common,
+    // Left as it is, it would be decided when the module is evaluated, with both
+    // codes of a framework in the bundle.
+    define: { 'process.env.NODE_ENV': '"production"' },
     ssr: {
       // Nothing is resolved at run time, and nothing comes from Node.
       noExternal: true,

@@ -99,6 +99,8 @@ pub fn serve(source: &Source<'_>, settings: &Settings) -> Result<(), StartError>
         }
     };
     let assets = source.assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
+    // On a small board this takes a while: without a word it would look stuck.
+    log::info!("compiling {}", source.module);
     let site = Site::new(source.module, bytes, settings)?;
     let mut env = source.env.to_vec();
     env.extend(about(&site));

@@ -66,8 +66,8 @@ pub fn head(head: &Head) -> Result<Response<()>, String> {
     Ok(response)
 }
 
-/// Tells the browser how long the render took, in milliseconds, beside what the
-/// site says of its own timing.
+/// Tells the browser how long the render took, the wait for it included, in
+/// milliseconds, beside what the site says of its own timing.
 pub fn add_render_time(headers: &mut HeaderMap, time: Duration) {
     let text = format!("render;dur={:.2}", time.as_secs_f64() * 1000.0);
     if let Ok(value) = HeaderValue::try_from(text) {

@@ -97,6 +97,7 @@ impl Router {
         let authority =
             head.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
         let url = format!("{}://{authority}{path}", scheme(&head.headers));
+        let asked = Instant::now();
         let submitted = self.renderer.submit(&RenderRequest {
             id,
             method: head.method.as_str(),
@@ -109,7 +110,6 @@ impl Router {
             log::warn!("[{id}] {} {path}: answered 503: the queue is full (SSR_RENDER_QUEUE)", head.method);
             return response::error_page(StatusCode::SERVICE_UNAVAILABLE, id);
         };
-        let queued = Instant::now();
         let (head, body) = match parts.recv().await {
             Some(Part::Whole(head, bytes)) => (head, RenderedBody::Whole(bytes)),
             Some(Part::Head(head)) => (head, RenderedBody::Streamed(parts)),
@@ -126,7 +126,7 @@ impl Router {
                 return response::error_page(StatusCode::INTERNAL_SERVER_ERROR, id);
             }
         };
-        response::add_render_time(response.headers_mut(), queued.elapsed());
+        response::add_render_time(response.headers_mut(), asked.elapsed());
         response
     }
 

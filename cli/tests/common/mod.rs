@@ -73,7 +73,10 @@ impl Server {
             .unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
-        log.read_line(&mut line).unwrap();
+        while !line.starts_with("listening") {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
+        }
         let address = line.trim().strip_prefix("listening on http://").expect(&line);
         let address = address.trim_end_matches('/').to_owned();
         Self { child, log, address, directory }

@@ -96,7 +96,8 @@ export function install(native) {
       language: 'en',
     },
     process: {
-      env: {},
+      // Frameworks choose their production code by this while they load.
+      env: { NODE_ENV: 'production' },
       nextTick: (callback, ...args) => queueMicrotask(() => callback(...args)),
     },
     ReadableStream,
