@@ -14,8 +14,8 @@ cat >bench/results/render.md <<TEXT
 
 Processor time of one render in microseconds, median of 15 rounds of 100 renders, all taking turns in one run.
 In brackets the ratio to native QuickJS, which has one heap for all requests and no isolation; ours has a fresh
-WebAssembly instance for each. "No time limit" is the same without epoch interruption: what is between is the
-price of stopping endless loops.
+WebAssembly instance for each, and a time limit that ends endless loops by a signal. "By epochs" is the same with
+the check at every loop that wasmtime offers for that, and "no time limit" with nothing that would end a loop.
 
 $table
 

@@ -51,7 +51,8 @@ fn main() -> Result<()> {
     let wasm = std::fs::read(&args.wasm).with_context(|| args.wasm.display().to_string())?;
     let mut contestants: Vec<(&str, Box<dyn Contestant>)> = vec![
         ("native QuickJS", Box::new(Native::new(&entry, &template)?)),
-        ("ours", Box::new(Wasm::new(&wasm, Interruption::Epoch)?)),
+        ("ours", Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
+        ("ours, by epochs", Box::new(Wasm::new(&wasm, Interruption::Epoch)?)),
         ("ours, no time limit", Box::new(Wasm::new(&wasm, Interruption::None)?)),
         ("Node", Box::new(Node::start(&args.entry, &args.template)?)),
     ];

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use ssr_server::guest::{self, Failure, GuestState, Stop};
 use ssr_server::module::{ABI_VERSION, SECTION, SiteSection};
 use ssr_server::render::put;
-use ssr_server::time_limit::TimeLimit;
+use ssr_server::time_limit::Epochs;
 use wasmtime::{Config, Engine, Instance, Module, OptLevel, Store, Trap};
 use wasmtime_wizer::Wizer;
 
@@ -65,7 +65,7 @@ pub fn run(args: &BuildArgs) -> Result<()> {
     let mut store = Store::new(&engine, state);
     store.limiter(GuestState::limiter);
     let linker = guest::linker(&engine).map_err(anyhow::Error::msg)?;
-    let time_limit = TimeLimit::start(&engine).context("no thread for the clock")?;
+    let time_limit = Epochs::start(&engine).context("no thread for the clock")?;
     let limited = time_limit.limit(&mut store, TIME_TO_LOAD);
     let evaluated = linker.instantiate(&mut store, &module).and_then(|instance| {
         evaluate(&mut store, instance, [Some(&*name), Some(&*source), template.as_deref()])

@@ -15,6 +15,8 @@ const KEEP_RESIDENT: usize = 4 << 20;
 /// How an endless loop is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interruption {
+    /// The interrupted thread is moved to a trap; compiled code has no checks.
+    Signal,
     /// Compiled code compares an epoch with its deadline at every loop and call.
     Epoch,
     /// Nothing stops it: for measurements only.

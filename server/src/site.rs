@@ -19,7 +19,7 @@ pub struct Site {
     engine: Engine,
     instance: InstancePre<GuestState>,
     exports: Exports,
-    time_limit: Option<TimeLimit>,
+    time_limit: TimeLimit,
     timeout: Duration,
     memory: usize,
 }
@@ -46,7 +46,7 @@ pub struct Destination {
 impl Site {
     /// Compiles the module in `bytes`; `name` is what errors call it.
     pub fn new(name: &str, bytes: &[u8], settings: &Settings) -> Result<Self, StartError> {
-        Self::with_interruption(name, bytes, settings, Interruption::Epoch)
+        Self::with_interruption(name, bytes, settings, Interruption::Signal)
     }
 
     /// The same, with a choice of how endless loops are stopped.
@@ -94,12 +94,11 @@ impl Site {
             })?;
         // Now, rather than during the first request.
         module.initialize_copy_on_write_image().map_err(internal)?;
-        let time_limit = match interruption {
-            Interruption::Epoch => Some(
-                TimeLimit::start(&engine)
-                    .map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?,
-            ),
-            Interruption::None => None,
+        let time_limit = TimeLimit::start(&engine, &module, interruption)
+            .map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?;
+        let Some(time_limit) = time_limit else {
+            log::debug!("renders of this module cannot be ended by signals; compiling it for epochs");
+            return Self::with_interruption(name, bytes, settings, Interruption::Epoch);
         };
         Ok(Self {
             engine,
@@ -124,10 +123,11 @@ impl Site {
         let state = GuestState::new(id, self.timeout, self.memory).with_response(parts, runtime);
         let mut store = Store::new(&self.engine, state);
         store.limiter(GuestState::limiter);
-        let limited = self.time_limit.as_ref().map(|limit| limit.limit(&mut store, self.timeout));
+        let limited = self.time_limit.limit(&mut store, self.timeout);
         let result = self.call(&mut store, input);
+        let reached = limited.reached();
         drop(limited);
-        result.map_err(|error| self.explain(&error))?;
+        result.map_err(|error| self.explain(&error, reached))?;
         let state = store.data_mut();
         match state.take_failure() {
             Some(failure) => Err(failure.into()),
@@ -154,11 +154,13 @@ impl Site {
         render.typed::<(), ()>(&*store)?.call(&mut *store, ())
     }
 
-    fn explain(&self, error: &wasmtime::Error) -> RenderError {
+    /// Why a call failed; `time_is_up` says that its time limit was reached.
+    fn explain(&self, error: &wasmtime::Error, time_is_up: bool) -> RenderError {
         if let Some(Stop(error)) = error.downcast_ref() {
             return error.clone();
         }
         match error.downcast_ref::<Trap>() {
+            Some(_) if time_is_up => RenderError::TimedOut(self.timeout),
             Some(Trap::Interrupt) => RenderError::TimedOut(self.timeout),
             Some(Trap::StackOverflow) => RenderError::StackExhausted,
             Some(trap) => RenderError::Trapped(trap.to_string()),

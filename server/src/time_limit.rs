@@ -1,60 +1,79 @@
-//! Time limits for renders: a clock that ticks only while one runs.
+//! Time limits for renders: how an endless loop, even a hostile module's, is ended.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+mod epochs;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod signals;
+
 use std::time::Duration;
 
-use wasmtime::{Engine, Store};
+use wasmtime::{Engine, Module, Store};
 
-/// The precision of time limits.
-const TICK: Duration = Duration::from_millis(10);
+pub use epochs::Epochs;
 
-/// Advances the engine's epoch every [`TICK`] while renders run, and sleeps
-/// while none does, so that an idle site never wakes its board.
-#[derive(Clone)]
-pub struct TimeLimit(Arc<Running>);
+use crate::engine::Interruption;
 
-#[derive(Default)]
-struct Running {
-    count: Mutex<usize>,
-    began: Condvar,
+/// What ends renders that take too long.
+pub enum TimeLimit {
+    /// Compiled code looks at a counter, everywhere.
+    Epochs(Epochs),
+    /// Compiled code is made to trap where it is.
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    Signals(signals::Signals),
+    /// Nothing: for measurements only.
+    None,
 }
 
 /// A render under a time limit; ends with the value.
-pub struct Limited<'a>(&'a Running);
+pub enum Limited<'a> {
+    /// See [`TimeLimit::Epochs`].
+    Epochs(epochs::Limited<'a>),
+    /// See [`TimeLimit::Signals`].
+    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+    Signals(signals::Limited<'a>),
+    /// See [`TimeLimit::None`].
+    None,
+}
 
 impl TimeLimit {
-    /// Starts the clock's thread, which lives as long as the process.
-    pub fn start(engine: &Engine) -> std::io::Result<Self> {
-        let running = Arc::new(Running::default());
-        let (engine, clock) = (engine.clone(), Arc::clone(&running));
-        std::thread::Builder::new().name("ssr-clock".to_owned()).stack_size(64 << 10).spawn(move || {
-            loop {
-                let count = clock.count.lock().unwrap_or_else(PoisonError::into_inner);
-                drop(clock.began.wait_while(count, |count| *count == 0));
-                std::thread::sleep(TICK);
-                engine.increment_epoch();
+    /// Starts what `interruption` asks for, for renders of `module`. `Ok(None)` if
+    /// that cannot be had for this module on this machine.
+    pub fn start(
+        engine: &Engine,
+        module: &Module,
+        interruption: Interruption,
+    ) -> std::io::Result<Option<Self>> {
+        match interruption {
+            Interruption::Epoch => Ok(Some(Self::Epochs(Epochs::start(engine)?))),
+            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+            Interruption::Signal => Ok(signals::Signals::start(module)?.map(Self::Signals)),
+            #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+            Interruption::Signal => {
+                let _ = module;
+                Ok(None)
             }
-        })?;
-        Ok(Self(running))
+            Interruption::None => Ok(Some(Self::None)),
+        }
     }
 
-    /// Ends the calls into `store` that take longer than `limit`, until the
-    /// returned value is dropped.
+    /// Ends the calls into `store`, made by this thread, that take longer than
+    /// `limit`, until the returned value is dropped.
     pub fn limit<T>(&self, store: &mut Store<T>, limit: Duration) -> Limited<'_> {
-        // One more, because the present tick has begun already.
-        let ticks = limit.as_millis().div_ceil(TICK.as_millis()) + 1;
-        store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
-        let mut count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count += 1;
-        if *count == 1 {
-            self.0.began.notify_one();
+        match self {
+            Self::Epochs(epochs) => Limited::Epochs(epochs.limit(store, limit)),
+            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+            Self::Signals(signals) => Limited::Signals(signals.limit(limit)),
+            Self::None => Limited::None,
         }
-        Limited(&self.0)
     }
 }
 
-impl Drop for Limited<'_> {
-    fn drop(&mut self) {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+impl Limited<'_> {
+    /// Whether the limit was reached, in a way that the trap itself does not tell.
+    pub fn reached(&self) -> bool {
+        match self {
+            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+            Self::Signals(limited) => limited.reached(),
+            Self::Epochs(_) | Self::None => false,
+        }
     }
 }
