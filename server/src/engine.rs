@@ -23,6 +23,17 @@ pub enum Interruption {
     None,
 }
 
+impl Interruption {
+    /// The cheapest way that ends every loop on this machine.
+    pub const fn cheapest() -> Self {
+        if cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
+            Self::Signal
+        } else {
+            Self::Epoch
+        }
+    }
+}
+
 /// The engine's configuration. Everything that is recorded in compiled code
 /// depends on nothing but the host's word size, so code compiled by one process
 /// can be loaded by another.

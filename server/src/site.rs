@@ -46,7 +46,7 @@ pub struct Destination {
 impl Site {
     /// Compiles the module in `bytes`; `name` is what errors call it.
     pub fn new(name: &str, bytes: &[u8], settings: &Settings) -> Result<Self, StartError> {
-        Self::with_interruption(name, bytes, settings, Interruption::Signal)
+        Self::with_interruption(name, bytes, settings, Interruption::cheapest())
     }
 
     /// The same, with a choice of how endless loops are stopped.

@@ -1,7 +1,10 @@
 //! Time limits for renders: how an endless loop, even a hostile module's, is ended.
 
 mod epochs;
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg_attr(
+    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    path = "time_limit/no_signals.rs"
+)]
 mod signals;
 
 use std::time::Duration;
@@ -17,7 +20,6 @@ pub enum TimeLimit {
     /// Compiled code looks at a counter, everywhere.
     Epochs(Epochs),
     /// Compiled code is made to trap where it is.
-    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     Signals(signals::Signals),
     /// Nothing: for measurements only.
     None,
@@ -28,7 +30,6 @@ pub enum Limited<'a> {
     /// See [`TimeLimit::Epochs`].
     Epochs(epochs::Limited<'a>),
     /// See [`TimeLimit::Signals`].
-    #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
     Signals(signals::Limited<'a>),
     /// See [`TimeLimit::None`].
     None,
@@ -44,13 +45,7 @@ impl TimeLimit {
     ) -> std::io::Result<Option<Self>> {
         match interruption {
             Interruption::Epoch => Ok(Some(Self::Epochs(Epochs::start(engine)?))),
-            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Interruption::Signal => Ok(signals::Signals::start(module)?.map(Self::Signals)),
-            #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
-            Interruption::Signal => {
-                let _ = module;
-                Ok(None)
-            }
             Interruption::None => Ok(Some(Self::None)),
         }
     }
@@ -60,7 +55,6 @@ impl TimeLimit {
     pub fn limit<T>(&self, store: &mut Store<T>, limit: Duration) -> Limited<'_> {
         match self {
             Self::Epochs(epochs) => Limited::Epochs(epochs.limit(store, limit)),
-            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Self::Signals(signals) => Limited::Signals(signals.limit(limit)),
             Self::None => Limited::None,
         }
@@ -71,7 +65,6 @@ impl Limited<'_> {
     /// Whether the limit was reached, in a way that the trap itself does not tell.
     pub fn reached(&self) -> bool {
         match self {
-            #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
             Self::Signals(limited) => limited.reached(),
             Self::Epochs(_) | Self::None => false,
         }
