@@ -15,7 +15,7 @@ die() {
   exit 1
 }
 
-version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+version=$(scripts/version.sh)
 # Apart from target/release: other builds need not wait for this one.
 build_dir=target/dist-build
 dist_dir=target/dist

@@ -10,7 +10,7 @@ mkdir -p "$screenshots"
 trap 'scripts/demo-stop.sh' EXIT
 scripts/demo.sh target/image/site.tar
 
-version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+version=$(scripts/version.sh)
 export SITE_URL=http://localhost:$PORT
 export SITE_DIST=$PWD/target/site
 export SCREENSHOT_DIR=$screenshots

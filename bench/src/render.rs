@@ -12,11 +12,11 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use cpu_time::ThreadTime;
-use ssr_server::engine::Interruption;
 use ssr_server::guest::Part;
 use ssr_server::render::{RenderRequest, put};
 use ssr_server::settings::Settings;
 use ssr_server::site::{Destination, Site};
+use ssr_server::time_limit::Interruption;
 use tokio::sync::mpsc;
 
 #[derive(Parser)]

@@ -165,5 +165,4 @@ fn source_date_epoch() -> anyhow::Result<u64> {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests;

@@ -3,6 +3,7 @@
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
 
 use crate::settings::Settings;
+use crate::time_limit::Interruption;
 
 /// Stack for WebAssembly frames. JavaScript recursion that needs more is one
 /// failed request; React and Preact trees of a few thousand levels fit.
@@ -11,28 +12,6 @@ pub const WASM_STACK: usize = 1 << 20;
 /// Memory that a finished render leaves in place for the next one, reset page by
 /// page instead of being given back and faulted in again.
 const KEEP_RESIDENT: usize = 4 << 20;
-
-/// How an endless loop is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interruption {
-    /// The interrupted thread is moved to a trap; compiled code has no checks.
-    Signal,
-    /// Compiled code compares an epoch with its deadline at every loop and call.
-    Epoch,
-    /// Nothing stops it: for measurements only.
-    None,
-}
-
-impl Interruption {
-    /// The cheapest way that ends every loop on this machine.
-    pub const fn cheapest() -> Self {
-        if cfg!(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))) {
-            Self::Signal
-        } else {
-            Self::Epoch
-        }
-    }
-}
 
 /// The engine's configuration. Everything that is recorded in compiled code
 /// depends on nothing but the host's word size, so code compiled by one process

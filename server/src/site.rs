@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
 
-use crate::engine::{self, Interruption};
+use crate::engine;
 use crate::error::StartError;
 use crate::guest::{self, GuestState, Part, RenderError, Stop};
 use crate::module;
 use crate::settings::Settings;
-use crate::time_limit::TimeLimit;
+use crate::time_limit::{Interruption, TimeLimit};
 
 /// A module that renders pages.
 pub struct Site {

@@ -13,7 +13,23 @@ use wasmtime::{Engine, Module, Store};
 
 pub use epochs::Epochs;
 
-use crate::engine::Interruption;
+/// How an endless loop is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// The interrupted thread is moved to a trap; compiled code has no checks.
+    Signal,
+    /// Compiled code compares an epoch with its deadline at every loop and call.
+    Epoch,
+    /// Nothing stops it: for measurements only.
+    None,
+}
+
+impl Interruption {
+    /// The cheapest way that ends every loop on this machine.
+    pub const fn cheapest() -> Self {
+        if signals::SUPPORTED { Self::Signal } else { Self::Epoch }
+    }
+}
 
 /// What ends renders that take too long.
 pub enum TimeLimit {

@@ -132,7 +132,6 @@ fn is_tag(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[allow(clippy::expect_used)]
 mod tests {
     use super::ImageName;
 

@@ -76,7 +76,7 @@ impl Site {
         #[cfg(target_arch = "wasm32")]
         // SAFETY: the context's runtime is live, and `new_runtime` gave it that allocator.
         unsafe {
-            crate::page_heap::fill_engine_arenas(context.get_runtime_ptr());
+            crate::engine_allocator::fill_engine_arenas(context.get_runtime_ptr());
         }
         let live = usize::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
         runtime.set_gc_threshold(live + GARBAGE_BEFORE_COLLECTION);
@@ -119,7 +119,7 @@ impl Site {
 
 #[cfg(target_arch = "wasm32")]
 fn new_runtime() -> rquickjs::Result<Runtime> {
-    Runtime::new_with_alloc(crate::page_heap::EngineAllocator)
+    Runtime::new_with_alloc(crate::engine_allocator::EngineAllocator)
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -7,6 +7,8 @@
 //! The render ABI (version [`ABI_VERSION`]) is described in `docs/render-abi.md`.
 
 mod engine;
+#[cfg(target_arch = "wasm32")]
+mod engine_allocator;
 mod fields;
 pub mod host;
 mod native;

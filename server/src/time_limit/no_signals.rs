@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use wasmtime::Module;
 
+/// Whether renders can be ended in this way on this machine.
+pub const SUPPORTED: bool = false;
+
 /// There is none.
 pub struct Signals(Infallible);
 

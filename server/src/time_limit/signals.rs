@@ -23,6 +23,9 @@ use object::{Object as _, ObjectSection as _};
 use wasmtime::Module;
 use wasmtime_environ::{iterate_traps, obj::ELF_WASMTIME_TRAPS};
 
+/// Whether renders can be ended in this way on this machine.
+pub const SUPPORTED: bool = true;
+
 /// The signal. Its default is to be ignored, so one that is sent by anybody else
 /// does no harm before the handler is there either.
 const SIGNAL: libc::c_int = libc::SIGURG;
@@ -106,7 +109,8 @@ struct State {
 
 struct Render {
     deadline: Instant,
-    thread: libc::pthread_t,
+    /// The kernel's number of the thread: `pthread_t` is a pointer with musl.
+    thread: libc::pid_t,
     running: Arc<Running>,
 }
 
@@ -139,7 +143,7 @@ impl Signals {
         RUNNING.set(Arc::as_ptr(&running));
         let deadline = Instant::now() + limit;
         // SAFETY: has no requirements.
-        let thread = unsafe { libc::pthread_self() };
+        let thread = unsafe { libc::gettid() };
         let mut state = self.watch.lock();
         state.renders.push(Render { deadline, thread, running: Arc::clone(&running) });
         if state.next_look.is_none_or(|next| deadline < next) {
@@ -178,9 +182,9 @@ impl Watch {
                     return render.deadline;
                 }
                 render.running.expired.store(true, Ordering::Relaxed);
-                // SAFETY: the thread lives: it takes its render off the list, under
-                // the lock that is held here, before it ends.
-                unsafe { libc::pthread_kill(render.thread, SIGNAL) };
+                // The thread lives: it takes its render off the list, under the lock
+                // that is held here, before it ends.
+                signal(render.thread);
                 now + AGAIN
             };
             state.next_look = state.renders.iter().map(look).min();
@@ -193,6 +197,12 @@ impl Watch {
             };
         }
     }
+}
+
+/// Sends the signal to a thread of this process.
+fn signal(thread: libc::pid_t) {
+    // SAFETY: numbers only; at worst nobody has that number.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, SIGNAL) };
 }
 
 fn install_handler() -> io::Result<()> {
@@ -345,12 +355,11 @@ mod tests {
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // SAFETY: has no requirements.
-            let renders = unsafe { libc::pthread_self() };
+            let renders = unsafe { libc::gettid() };
             let done = &done;
             scope.spawn(move || {
                 while !done.load(Ordering::Relaxed) {
-                    // SAFETY: that thread waits for this one at the scope's end.
-                    unsafe { libc::pthread_kill(renders, SIGNAL) };
+                    signal(renders);
                 }
             });
             for _ in 0..2000 {
