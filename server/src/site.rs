@@ -1,7 +1,8 @@
 //! A site's module, compiled: one fresh instance for each request.
 
+use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,14 +23,20 @@ pub struct Site {
     time_limit: TimeLimit,
     timeout: Duration,
     memory: usize,
+    /// How many renders each of the pool's memories, by address, has seen.
+    renders: Mutex<HashMap<usize, u32>>,
 }
+
+/// After so many renders a memory is touched again. Its pages stay as they are,
+/// unless a page wrote to so many others that the engine has given some back.
+const WARM_AGAIN: u32 = 64;
 
 /// What the render ABI has every site's module export.
 struct Exports {
     memory: ModuleExport,
     input: ModuleExport,
     render: ModuleExport,
-    /// Called before each render where finished renders' pages are kept and restored.
+    /// Called now and then where finished renders' pages are kept and restored.
     warm: Option<ModuleExport>,
 }
 
@@ -107,6 +114,7 @@ impl Site {
             time_limit,
             timeout: settings.render_timeout,
             memory: settings.render_memory,
+            renders: Mutex::default(),
         })
     }
 
@@ -145,13 +153,23 @@ impl Site {
         let render = export(&self.exports.render)?.into_func().ok_or_else(missing)?;
         let warm = self.exports.warm.as_ref().map(&mut export).transpose()?.and_then(Extern::into_func);
         store.data_mut().memory = Some(memory);
-        if let Some(warm) = warm {
+        if let Some(warm) = warm
+            && self.is_cold(memory.data_ptr(&*store).addr())
+        {
             warm.typed::<(), ()>(&*store)?.call(&mut *store, ())?;
         }
         let length = u32::try_from(input.len())?;
         let at = make_room.typed::<u32, u32>(&*store)?.call(&mut *store, length)?;
         memory.write(&mut *store, at as usize, input)?;
         render.typed::<(), ()>(&*store)?.call(&mut *store, ())
+    }
+
+    /// Whether the memory at this address is to be touched before it is used.
+    fn is_cold(&self, memory: usize) -> bool {
+        let mut renders = self.renders.lock().unwrap_or_else(PoisonError::into_inner);
+        let renders = renders.entry(memory).or_default();
+        *renders = renders.wrapping_add(1);
+        *renders % WARM_AGAIN == 1
     }
 
     /// Why a call failed; `time_is_up` says that its time limit was reached.
