@@ -50,7 +50,7 @@ test-browser: image ## Run the tests in Chromium
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
-	cargo clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --all-targets -- -D warnings
 	shellcheck --external-sources scripts/*.sh
 	npm --prefix images/site run lint
 	scripts/deny.sh

@@ -34,6 +34,6 @@ RQUICKJS_SYS_NO_WASI_SDK=1 \
   AR_wasm32_wasip1="$PWD/target/engine/ar" \
   CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext" \
   RUSTFLAGS="-C link-arg=-zstack-size=1048576" \
-  cargo build --quiet --profile guest --target wasm32-wasip1 --package ssr-engine
+  cargo rustc --quiet --profile guest --target wasm32-wasip1 --package ssr-engine --crate-type cdylib
 install -m 644 target/wasm32-wasip1/guest/ssr_engine.wasm "$out"
 echo "engine: $out, $(stat -c %s "$out") bytes" >&2

@@ -1,7 +1,22 @@
 #!/usr/bin/env bash
-# cargo, for the whole workspace in its release profile: scripts/cargo-release.sh build|test [ARGUMENT...]
+# cargo, for the whole workspace in its release profile:
+#
+#   scripts/cargo-release.sh build|test|clippy [ARGUMENT...]
+#
+# Binaries are linked statically, because the shim executes itself inside
+# containers that hold no libraries. `build` leaves them in target/release.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 command=$1
 shift
-exec cargo "$command" --release --workspace "$@"
+machine=$(uname -m)
+# Named, so that build scripts and macros, which cannot be static, are left out.
+target=$(rustc --version --verbose | sed -n 's/^host: //p')
+export RUSTFLAGS="-C target-feature=+crt-static"
+export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$machine-linux-gnu
+cargo "$command" --release --workspace --target "$target" "$@"
+if [[ $command == build ]]; then
+  for binary in ssr containerd-shim-ssr-v1 bench-render; do
+    ln -f "target/$target/release/$binary" "target/release/$binary"
+  done
+fi

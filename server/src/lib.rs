@@ -9,6 +9,7 @@ pub mod assets;
 pub mod engine;
 pub mod error;
 pub mod guest;
+pub mod health;
 pub mod http;
 pub mod module;
 pub mod render;

@@ -35,11 +35,11 @@ pub fn init() {
     }
 }
 
-/// From now on this process is the container: its log goes to stderr.
-pub fn enter_container() {
+/// Installs the logger in the container's process.
+pub fn to_stderr() {
     LOGGER.in_container.store(true, Ordering::Relaxed);
-    if let Ok(mut pipe) = LOGGER.pipe.lock() {
-        *pipe = None;
+    if log::set_logger(&LOGGER).is_ok() {
+        log::set_max_level(LevelFilter::Info);
     }
 }
 

@@ -1,33 +1,25 @@
-//! `containerd-shim-ssr-v1`: containerd runs this binary for every container
-//! whose runtime is `io.containerd.ssr.v1`. The container's life (create, start,
-//! kill, delete) is `containerd-shim-wasm`'s; what runs inside is the web server
-//! in `ssr-server`.
+//! `containerd-shim-ssrstock-v1`: our web server under the stock lifecycle of
+//! `containerd-shim-wasm`, the baseline that our own task service is compared
+//! with. Its runtime name is `io.containerd.ssrstock.v1`.
 
-mod logger;
 mod sandbox;
 
 use containerd_shim_wasm::shim::{Cli, Config, Shim, Version};
 
-struct Ssr;
+struct Stock;
 
-impl Shim for Ssr {
+impl Shim for Stock {
     type Sandbox = sandbox::Site;
 
     fn name() -> &'static str {
-        "ssr"
+        "ssrstock"
     }
 
     fn version() -> Version {
-        Version {
-            version: env!("CARGO_PKG_VERSION"),
-            revision: option_env!("SSR_REVISION").unwrap_or("<none>"),
-        }
+        Version { version: env!("CARGO_PKG_VERSION"), revision: "<none>" }
     }
 }
 
 fn main() {
-    // Before anything forks: the process that becomes the container inherits
-    // this logger and turns it to the container's stderr.
-    logger::init();
-    Ssr::run(Config { no_setup_logger: true, ..Config::default() });
+    Stock::run(Config::default());
 }

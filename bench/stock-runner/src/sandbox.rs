@@ -4,8 +4,6 @@
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
 
-use crate::logger;
-
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
 const UNUSABLE_MODULE: u8 = 65;
 /// Exit code for a failure that is nobody's image's or setting's (EX_SOFTWARE).
@@ -26,7 +24,6 @@ impl Sandbox for Site {
     /// Never returns an error: the caller would log it where the person who
     /// started the container cannot see it, and exit with 137.
     async fn run_wasi(&self, ctx: &impl RuntimeContext) -> anyhow::Result<i32> {
-        logger::enter_container();
         let entrypoint = ctx.entrypoint();
         let module = match entrypoint.source {
             Source::File(_) => None,
@@ -73,17 +70,4 @@ fn variables(env: &[String]) -> Vec<(String, String)> {
         .map(|entry| entry.split_once('=').unwrap_or((entry, "")))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::variables;
-
-    #[test]
-    fn a_variable_may_hold_equals_signs_or_nothing() {
-        let env = ["A=b=c", "EMPTY=", "BARE"].map(str::to_owned);
-        let pairs = variables(&env);
-        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        assert_eq!(pairs, [("A", "b=c"), ("EMPTY", ""), ("BARE", "")]);
-    }
 }

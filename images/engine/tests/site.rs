@@ -1,5 +1,7 @@
 //! Sites evaluated and asked, on the engine built natively.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say so at once")]
+
 use ssr_engine::host::{self, Recorder};
 use ssr_engine::{ssr_init, ssr_input, ssr_render};
 

@@ -1,0 +1,318 @@
+//! What containerd asks of this binary by its command line: what it is (`-v`,
+//! `-info`), to start a shim for a container or a pod, to be that shim, and to
+//! clean up after one that has died (`delete`).
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::{IsTerminal, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, anyhow, bail};
+use containerd_shim::api::DeleteResponse;
+use containerd_shim::asynchronous::{ExitSignal, spawn};
+use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult};
+use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
+use containerd_shim::protos::protobuf::{Message, MessageField};
+use containerd_shim::protos::shim_async::create_task;
+use containerd_shim::protos::ttrpc::asynchronous::Server;
+use containerd_shim::protos::ttrpc::asynchronous::transport::Listener;
+use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
+use containerd_shim::{Flags, StartOpts};
+use libcontainer::oci_spec::runtime::Spec;
+
+use crate::events::Events;
+use crate::launcher;
+use crate::logger;
+use crate::reaper::Reaper;
+use crate::runtime::Step;
+use crate::task_service::TaskService;
+
+const NAME: &str = "io.containerd.ssr.v1";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The file in a bundle that holds the address of the shim that serves it. It is
+/// how containerd before 1.7 finds shims again, and how we do.
+const ADDRESS_FILE: &str = "address";
+
+/// Annotations that put containers into one shim: CRI's, and runc's own.
+const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+
+/// The task API's name before containerd 2.
+const TASK_V2: &str = "containerd.task.v2.Task";
+const TASK_V3: &str = "containerd.task.v3.Task";
+
+/// Longer than any parameters that containerd passes, in bytes.
+const MOST_INPUT: u64 = 4 << 20;
+
+/// Exit code of a container whose shim has died: that of a killed process.
+const KILLED: u32 = 137;
+
+/// Does what the arguments (without the program's name) ask for.
+pub fn main(args: &[OsString]) -> ExitCode {
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            // containerd shows it to whoever asked for the container.
+            eprintln!("{NAME}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &[OsString]) -> Result<()> {
+    let flags = containerd_shim::parse(args)?;
+    if flags.version {
+        println!("{NAME}:\n  Version: {VERSION}");
+        return Ok(());
+    }
+    if flags.info {
+        return info();
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    match flags.action.as_str() {
+        "start" => runtime.block_on(start(&flags)),
+        "delete" => runtime.block_on(delete(&flags)),
+        // Options only.
+        action if action.is_empty() || action.starts_with('-') => {
+            if flags.socket.is_empty() {
+                bail!("this program is started by containerd, for containers of the runtime {NAME}");
+            }
+            runtime.block_on(serve(&flags))
+        }
+        other => bail!("unknown command '{other}': start or delete"),
+    }
+}
+
+/// Answers containerd 2 and Docker 29, which ask before they start anything.
+fn info() -> Result<()> {
+    let version = RuntimeVersion { version: VERSION.to_owned(), ..RuntimeVersion::default() };
+    let info =
+        RuntimeInfo { name: NAME.to_owned(), version: MessageField::some(version), ..RuntimeInfo::default() };
+    std::io::stdout().write_all(&info.write_to_bytes()?)?;
+    Ok(())
+}
+
+/// Starts the shim, in a process of its own, and says where it serves. A
+/// container of a pod whose shim runs is served by that.
+async fn start(flags: &Flags) -> Result<()> {
+    let params = bootstrap_params(&read_input()?, flags)?;
+    let group = group(Path::new("config.json"))?.unwrap_or_else(|| flags.id.clone());
+    let options = match &params {
+        Some(params) => StartOpts::from(params.clone()),
+        None => StartOpts {
+            id: flags.id.clone(),
+            publish_binary: flags.publish_binary.clone(),
+            address: flags.address.clone(),
+            namespace: flags.namespace.clone(),
+            debug: flags.debug,
+            ..StartOpts::default()
+        },
+    };
+    let mut address = options.socket_address(&group);
+    if !answers(&address) {
+        address = spawn(options, &group, Vec::new()).await.context("cannot start the shim")?;
+        if !answers(&address) {
+            bail!("the shim has ended at once; containerd's log may say why");
+        }
+    }
+    fs::write(ADDRESS_FILE, &address).context("cannot note the shim's address in the bundle")?;
+    std::io::stdout().write_all(&answer(address, params.is_some())?)?;
+    Ok(())
+}
+
+/// The answer to `start`. containerd up to 2.2 takes a bare address as task API
+/// version 2, which all of them speak; from 2.3 on, which pass their parameters on
+/// standard input, a message.
+fn answer(address: String, bootstrapped: bool) -> Result<Vec<u8>> {
+    if !bootstrapped {
+        return Ok(address.into_bytes());
+    }
+    let result =
+        BootstrapResult { version: 3, address, protocol: "ttrpc".to_owned(), ..BootstrapResult::default() };
+    Ok(result.write_to_bytes()?)
+}
+
+/// Parameters of containerd 2.3 and later. `None` where the input holds an older
+/// one's options: those read as parameters, too, with the options' type in place of
+/// the container.
+fn bootstrap_params(input: &[u8], flags: &Flags) -> Result<Option<BootstrapParams>> {
+    let Ok(params) = BootstrapParams::parse_from_bytes(input) else { return Ok(None) };
+    if params.instance_id == flags.id && params.namespace == flags.namespace && !flags.id.is_empty() {
+        return Ok(Some(params));
+    }
+    if params.containerd_ttrpc_address.is_empty() {
+        return Ok(None);
+    }
+    bail!(
+        "the parameters are for '{}' in '{}', the arguments for '{}' in '{}'",
+        params.instance_id,
+        params.namespace,
+        flags.id,
+        flags.namespace
+    )
+}
+
+/// Which containers share a shim with the one of this configuration.
+fn group(config: &Path) -> Result<Option<String>> {
+    let spec = Spec::load(config).map_err(|error| anyhow!("'{}': {error}", config.display()))?;
+    let annotations = spec.annotations().clone().unwrap_or_default();
+    Ok(GROUPS.iter().find_map(|name| annotations.get(*name).cloned()))
+}
+
+fn read_input() -> Result<Vec<u8>> {
+    let mut input = Vec::new();
+    let stdin = std::io::stdin();
+    if !stdin.is_terminal() {
+        stdin.lock().take(MOST_INPUT).read_to_end(&mut input)?;
+    }
+    Ok(input)
+}
+
+fn socket_path(address: &str) -> &Path {
+    Path::new(address.strip_prefix("unix://").unwrap_or(address))
+}
+
+fn answers(address: &str) -> bool {
+    UnixStream::connect(socket_path(address)).is_ok()
+}
+
+/// Serves the task API until it is told to end.
+async fn serve(flags: &Flags) -> Result<()> {
+    logger::init();
+    nix::sys::prctl::set_child_subreaper(true)?;
+    let socket = socket_path(&flags.socket).to_owned();
+    let listener = listen(&socket)?;
+    let address = std::env::var("TTRPC_ADDRESS")
+        .context("TTRPC_ADDRESS, the address of containerd's event service, is not set")?;
+    let events = Events::connect(&address, &flags.namespace).await?;
+    let exit = Arc::new(ExitSignal::default());
+    let service = TaskService::new(events, Reaper::start()?, &flags.namespace, Arc::clone(&exit));
+    let mut services = create_task(Arc::new(service.clone()));
+    if let Some(v2) = create_task(Arc::new(service)).remove(TASK_V3) {
+        services.insert(TASK_V2.to_owned(), v2);
+    }
+    let mut server = Server::new().add_listener(listener).register_service(services);
+    server.start().await?;
+    // containerd's service manager may stop everything it has started; the
+    // containers are not its to stop.
+    ignore_termination();
+    release_parent()?;
+    exit.wait().await;
+    server.shutdown().await?;
+    let _ = fs::remove_file(socket);
+    Ok(())
+}
+
+fn listen(socket: &Path) -> Result<Listener> {
+    if let Some(directory) = socket.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    // The one who starts this has found that nobody answers there.
+    if socket.exists() {
+        fs::remove_file(socket)?;
+    }
+    let listener =
+        UnixListener::bind(socket).with_context(|| format!("cannot serve on '{}'", socket.display()))?;
+    Ok(Listener::try_from(listener)?)
+}
+
+fn ignore_termination() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        // SAFETY: ignoring a signal has no requirements.
+        unsafe { libc::signal(signal, libc::SIG_IGN) };
+    }
+}
+
+/// The process that has started this one waits for the end of our output.
+fn release_parent() -> Result<()> {
+    let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
+    nix::unistd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), libc::STDOUT_FILENO)?;
+    Ok(())
+}
+
+/// Cleans up after a shim that has died without: ends the container's processes
+/// and removes what the kernel has of it.
+async fn delete(flags: &Flags) -> Result<()> {
+    let bundle = match flags.bundle.as_str() {
+        "" => std::env::current_dir()?,
+        bundle => PathBuf::from(bundle),
+    };
+    let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).unwrap_or_default();
+    if bundle.join("config.json").exists() {
+        let step = Step::Delete { bundle: bundle.clone(), id: flags.id.clone() };
+        launcher::take(&step, &Reaper::start()?).await?;
+    }
+    // Of a pod's shim, which other containers may still use, only if it is dead.
+    if !address.is_empty() && !answers(&address) {
+        let _ = fs::remove_file(socket_path(&address));
+    }
+    let response = DeleteResponse {
+        exit_status: KILLED,
+        exited_at: MessageField::some(Timestamp::now()),
+        ..DeleteResponse::default()
+    };
+    std::io::stdout().write_all(&response.write_to_bytes()?)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use containerd_shim::api::Options;
+    use containerd_shim::util::convert_to_any;
+
+    fn flags() -> Flags {
+        Flags { id: "site".to_owned(), namespace: "default".to_owned(), ..Flags::default() }
+    }
+
+    fn params() -> BootstrapParams {
+        BootstrapParams {
+            instance_id: "site".to_owned(),
+            namespace: "default".to_owned(),
+            containerd_ttrpc_address: "/run/containerd/containerd.sock.ttrpc".to_owned(),
+            ..BootstrapParams::default()
+        }
+    }
+
+    #[test]
+    fn containerd_before_2_3_gets_a_bare_address() {
+        let options = convert_to_any(Box::new(Options { systemd_cgroup: true, ..Options::default() }));
+        for input in [Vec::new(), options.unwrap().write_to_bytes().unwrap(), vec![0xff, 0xfe]] {
+            assert!(bootstrap_params(&input, &flags()).unwrap().is_none());
+        }
+        assert_eq!(answer("unix:///run/s".to_owned(), false).unwrap(), b"unix:///run/s");
+    }
+
+    #[test]
+    fn containerd_2_3_gets_a_message() {
+        let input = params().write_to_bytes().unwrap();
+        assert_eq!(bootstrap_params(&input, &flags()).unwrap(), Some(params()));
+        let answer = answer("unix:///run/s".to_owned(), true).unwrap();
+        let answer = BootstrapResult::parse_from_bytes(&answer).unwrap();
+        assert_eq!((answer.version, answer.protocol.as_str()), (3, "ttrpc"));
+        assert_eq!(answer.address, "unix:///run/s");
+    }
+
+    #[test]
+    fn parameters_for_another_container_are_refused() {
+        let other = BootstrapParams { instance_id: "other".to_owned(), ..params() };
+        let error = bootstrap_params(&other.write_to_bytes().unwrap(), &flags()).unwrap_err();
+        assert!(error.to_string().contains("'other'"));
+    }
+
+    #[test]
+    fn containers_of_a_pod_share_a_shim() {
+        let directory = tempfile::tempdir().unwrap();
+        let config = directory.path().join("config.json");
+        let pod = r#"{"ociVersion":"1.0.2","annotations":{"io.kubernetes.cri.sandbox-id":"pod"}}"#;
+        fs::write(&config, pod).unwrap();
+        assert_eq!(group(&config).unwrap().as_deref(), Some("pod"));
+        fs::write(&config, r#"{"ociVersion":"1.0.2"}"#).unwrap();
+        assert_eq!(group(&config).unwrap(), None);
+        assert!(group(&directory.path().join("none")).is_err());
+    }
+}

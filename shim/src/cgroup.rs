@@ -1,0 +1,92 @@
+//! A container's cgroup: its processes, limits and counters, on cgroup v1 and v2.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow};
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, FreezerState, create_cgroup_manager,
+};
+use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// How long killed processes may take to be gone.
+const GONE: Duration = Duration::from_secs(5);
+
+/// Where to find a container's cgroup.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    path: PathBuf,
+    id: String,
+    systemd: bool,
+}
+
+impl Cgroup {
+    /// The cgroup that the bundle's configuration names.
+    pub fn of_bundle(bundle: &Path, id: &str, systemd: bool) -> Result<Self> {
+        let spec = Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("{error}"))?;
+        let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+        let path = libcontainer::utils::get_cgroup_path(&path, id);
+        Ok(Self { path, id: id.to_owned(), systemd })
+    }
+
+    fn manager(&self) -> Result<AnyCgroupManager> {
+        let config = CgroupConfig {
+            cgroup_path: self.path.clone(),
+            systemd_cgroup: self.systemd,
+            container_name: self.id.clone(),
+        };
+        create_cgroup_manager(config).context("cannot find the container's cgroup")
+    }
+
+    /// The numbers of all its processes.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let pids = self.manager()?.get_all_pids().context("cannot list the container's processes")?;
+        Ok(pids.into_iter().map(Pid::as_raw).collect())
+    }
+
+    /// Sends a signal to all its processes.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        let signal = Signal::try_from(signal)?;
+        for pid in self.pids()? {
+            // One that has ended meanwhile is no error.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
+        Ok(())
+    }
+
+    /// Stops all its processes where they are, or lets them go on.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let (state, what) = match frozen {
+            true => (FreezerState::Frozen, "pause"),
+            false => (FreezerState::Thawed, "resume"),
+        };
+        self.manager()?.freeze(state).with_context(|| format!("cannot {what} the container"))
+    }
+
+    /// Sets new limits.
+    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let options =
+            ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+        self.manager()?.apply(&options).context("cannot set the container's limits")
+    }
+
+    /// Ends all its processes and removes it.
+    pub fn remove(&self) -> Result<()> {
+        let Ok(manager) = self.manager() else { return Ok(()) };
+        let until = Instant::now() + GONE;
+        // A frozen process does not die on cgroup v1.
+        let _ = manager.freeze(FreezerState::Thawed);
+        while let Ok(pids) = manager.get_all_pids()
+            && !pids.is_empty()
+            && Instant::now() < until
+        {
+            for pid in pids {
+                let _ = kill(pid, Signal::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        manager.remove().context("cannot remove the container's cgroup")
+    }
+}

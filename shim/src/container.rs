@@ -1,0 +1,275 @@
+//! A container, from its creation to its removal.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use containerd_shim::api::{CreateTaskRequest, ExecProcessRequest, Status};
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
+use nix::sys::signal::{self, Signal};
+use nix::unistd::Pid;
+
+use crate::cgroup::Cgroup;
+use crate::launcher;
+use crate::oom::OomKills;
+use crate::process::{Life, PreparedIo, Process};
+use crate::reaper::Reaper;
+use crate::runtime::{Mount, Step};
+use crate::runtime_options::RuntimeOptions;
+use crate::stdio::Stdio;
+use crate::terminal::ConsoleSocket;
+
+/// How long further processes may take to end after the first has.
+const FURTHER_END: Duration = Duration::from_secs(5);
+
+/// A container.
+pub struct Container {
+    pub id: String,
+    pub bundle: PathBuf,
+    pub init: Arc<Process>,
+    pub cgroup: Cgroup,
+    /// `None` where there is no memory cgroup.
+    pub oom_kills: Option<OomKills>,
+    namespace: String,
+    further: Mutex<HashMap<String, Arc<Further>>>,
+    paused: AtomicBool,
+    /// Whether the kernel ends all its processes with the first.
+    own_pids: bool,
+}
+
+/// A process that exec adds.
+pub struct Further {
+    pub process: Arc<Process>,
+    /// As JSON; see the OCI runtime specification, "process".
+    spec: Vec<u8>,
+}
+
+impl Container {
+    /// Makes the container; its first process waits to be started.
+    pub async fn create(request: &CreateTaskRequest, namespace: &str, reaper: &Reaper) -> Result<Self> {
+        let bundle = PathBuf::from(&request.bundle);
+        let options = RuntimeOptions::read(request.options.as_ref())?;
+        let spec = Spec::load(bundle.join("config.json"))
+            .map_err(|error| anyhow!("the bundle's config.json: {error}"))?;
+        let cgroup = Cgroup::of_bundle(&bundle, &request.id, options.systemd_cgroup)?;
+        let init = Process::new(Stdio {
+            stdin: request.stdin.clone(),
+            stdout: request.stdout.clone(),
+            stderr: request.stderr.clone(),
+            terminal: request.terminal,
+        });
+        let mut io = prepare(&init.stdio, &bundle, &request.id, namespace)?;
+        let mounts = request.rootfs.iter().map(|mount| Mount {
+            kind: mount.type_.clone(),
+            source: mount.source.clone(),
+            options: mount.options.clone(),
+        });
+        let step = Step::Create {
+            bundle: bundle.clone(),
+            id: request.id.clone(),
+            mounts: mounts.collect(),
+            systemd: options.systemd_cgroup,
+            stdio: io.for_runtime(),
+        };
+        let pid = launcher::take(&step, reaper).await?;
+        let container = Self {
+            id: request.id.clone(),
+            bundle,
+            init: Arc::new(init),
+            cgroup,
+            oom_kills: OomKills::of_process(pid),
+            namespace: namespace.to_owned(),
+            further: Mutex::default(),
+            paused: AtomicBool::new(false),
+            own_pids: has_own_pids(&spec),
+        };
+        container.init.set_life(Life::Created { pid });
+        if let Err(error) = container.init.attach(io) {
+            container.remove(reaper).await?;
+            return Err(error);
+        }
+        Ok(container)
+    }
+
+    /// Lets the first process go on to what it is to run.
+    pub async fn start(&self, reaper: &Reaper) -> Result<i32> {
+        let Life::Created { pid } = self.init.life() else {
+            return Err(anyhow!("the container is not in the state 'created'"));
+        };
+        let step = Step::Start { bundle: self.bundle.clone(), id: self.id.clone() };
+        launcher::take(&step, reaper).await?;
+        self.init.set_life(Life::Running { pid });
+        Ok(pid)
+    }
+
+    /// Notes a further process, to be started later. `false` if there is one of that name.
+    pub fn add(&self, request: &ExecProcessRequest) -> bool {
+        let process = Process::new(Stdio {
+            stdin: request.stdin.clone(),
+            stdout: request.stdout.clone(),
+            stderr: request.stderr.clone(),
+            terminal: request.terminal,
+        });
+        let further = Further { process: Arc::new(process), spec: request.spec.value.clone() };
+        let mut all = self.further();
+        if all.contains_key(&request.exec_id) {
+            return false;
+        }
+        all.insert(request.exec_id.clone(), Arc::new(further));
+        true
+    }
+
+    /// Starts a further process.
+    pub async fn start_further(&self, exec_id: &str, further: &Further, reaper: &Reaper) -> Result<i32> {
+        let process = &further.process;
+        if !matches!(process.life(), Life::Added) {
+            return Err(anyhow!("the process was started before"));
+        }
+        let file = self.bundle.join(format!("{exec_id}-process.json"));
+        std::fs::write(&file, &further.spec).with_context(|| format!("cannot write '{}'", file.display()))?;
+        let started = async {
+            let mut io = prepare(&process.stdio, &self.bundle, exec_id, &self.namespace)?;
+            let step = Step::Exec {
+                bundle: self.bundle.clone(),
+                id: self.id.clone(),
+                process: file.clone(),
+                stdio: io.for_runtime(),
+            };
+            let pid = launcher::take(&step, reaper).await?;
+            process.set_life(Life::Running { pid });
+            process.attach(io)?;
+            Ok(pid)
+        };
+        let started = started.await;
+        let _ = std::fs::remove_file(&file);
+        started
+    }
+
+    /// The first process, or the further one of that name.
+    pub fn process(&self, exec_id: &str) -> Option<Arc<Process>> {
+        match exec_id {
+            "" => Some(Arc::clone(&self.init)),
+            _ => self.further_named(exec_id).map(|further| Arc::clone(&further.process)),
+        }
+    }
+
+    pub fn further_named(&self, exec_id: &str) -> Option<Arc<Further>> {
+        self.further().get(exec_id).cloned()
+    }
+
+    pub fn forget(&self, exec_id: &str) {
+        self.further().remove(exec_id);
+    }
+
+    /// The further processes' names and numbers.
+    pub fn further_pids(&self) -> Vec<(String, i32)> {
+        let further = self.further();
+        further.iter().map(|(name, further)| (name.clone(), further.process.life().pid())).collect()
+    }
+
+    /// What to do when the first process has ended, before that is told: the
+    /// others end with it.
+    pub async fn end_further(&self) {
+        if !self.own_pids {
+            let _ = self.cgroup.signal(libc::SIGKILL);
+        }
+        let processes: Vec<_> = self.further().values().map(|further| Arc::clone(&further.process)).collect();
+        let running = processes.iter().filter(|process| matches!(process.life(), Life::Running { .. }));
+        let ended = async {
+            for process in running {
+                process.ended().await;
+            }
+        };
+        if tokio::time::timeout(FURTHER_END, ended).await.is_err() {
+            log::warn!("container {}: further processes outlive its first one", self.id);
+        }
+    }
+
+    /// Stops all its processes where they are, or lets them go on.
+    pub fn pause(&self, paused: bool) -> Result<()> {
+        self.cgroup.freeze(paused)?;
+        self.paused.store(paused, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The status of one of its processes.
+    pub fn status(&self, life: &Life) -> Status {
+        match life.status() {
+            Status::RUNNING if self.paused.load(Ordering::SeqCst) => Status::PAUSED,
+            status => status,
+        }
+    }
+
+    /// Sends a signal to one of its processes. `false` if that has ended.
+    pub fn kill(&self, process: &Process, signal: u32) -> Result<bool> {
+        let signal = i32::try_from(signal)?;
+        let (pid, signal) = match process.life() {
+            // It ignores what it has no handler for, being its namespace's first
+            // process, and cannot have one yet.
+            Life::Created { pid } if matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) => {
+                (pid, libc::SIGKILL)
+            }
+            Life::Created { pid } | Life::Running { pid } => (pid, signal),
+            Life::Added | Life::Stopped { .. } => return Ok(false),
+        };
+        // Any number: a runtime's real-time signals are none of nix's.
+        // SAFETY: numbers only.
+        if unsafe { libc::kill(pid, signal) } != 0 {
+            let error = std::io::Error::last_os_error();
+            return if error.raw_os_error() == Some(libc::ESRCH) {
+                Ok(false)
+            } else {
+                Err(error).with_context(|| format!("cannot send signal {signal}"))
+            };
+        }
+        self.thaw_the_dead(signal);
+        Ok(true)
+    }
+
+    /// Sends a signal to all its processes.
+    pub fn kill_all(&self, signal: u32) -> Result<()> {
+        let signal = i32::try_from(signal)?;
+        self.cgroup.signal(signal)?;
+        self.thaw_the_dead(signal);
+        Ok(())
+    }
+
+    /// A paused process on cgroup v1 does not die before it is let go on.
+    fn thaw_the_dead(&self, signal: i32) {
+        if signal == libc::SIGKILL && self.paused.load(Ordering::SeqCst) {
+            let _ = self.pause(false);
+        }
+    }
+
+    /// Takes away what the kernel has of it. What had only been created is ended first.
+    pub async fn remove(&self, reaper: &Reaper) -> Result<()> {
+        if let Life::Created { pid } = self.init.life() {
+            let _ = signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let step = Step::Delete { bundle: self.bundle.clone(), id: self.id.clone() };
+        launcher::take(&step, reaper).await?;
+        self.init.detach().await;
+        Ok(())
+    }
+
+    fn further(&self) -> MutexGuard<'_, HashMap<String, Arc<Further>>> {
+        self.further.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn prepare(stdio: &Stdio, bundle: &Path, name: &str, namespace: &str) -> Result<PreparedIo> {
+    Ok(match stdio.terminal {
+        true => PreparedIo::Terminal(ConsoleSocket::bind(bundle, &format!("{name}.sock"))?),
+        false => PreparedIo::Files(stdio.prepare(name, namespace)?),
+    })
+}
+
+/// Whether the container has a namespace of process numbers for itself.
+fn has_own_pids(spec: &Spec) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+    let mut pids = namespaces.unwrap_or_default().iter().filter(|n| n.typ() == LinuxNamespaceType::Pid);
+    pids.any(|namespace| namespace.path().is_none())
+}

@@ -1,0 +1,36 @@
+//! The container's process: the web server, or a command that asks it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::logger;
+
+/// What the container's process is called, as `docker top` shows it, and by which
+/// this binary knows that it is one.
+pub const NAME: &str = "ssr";
+/// Serves a module and a directory of assets.
+pub const SERVE: &str = "serve";
+/// Asks the server in this container whether it is well.
+const HEALTH: &str = "health";
+
+/// Exit code for arguments that are not understood (EX_USAGE).
+const USAGE: u8 = 64;
+
+/// Runs a command; `args` are without the program's name.
+pub fn main(args: &[OsString]) -> ExitCode {
+    logger::to_stderr();
+    let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
+    let code = match args.split_first() {
+        Some((command, args)) if command == SERVE => ssr_server::run(args, &env, None),
+        Some((command, args)) if command == HEALTH => ssr_server::health::run(args, &env),
+        other => {
+            let command = other.map_or("nothing", |(command, _)| command);
+            eprintln!("ssr: '{command}' cannot be executed here: `ssr health` can");
+            USAGE
+        }
+    };
+    code.into()
+}

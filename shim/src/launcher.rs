@@ -1,0 +1,53 @@
+//! Starts the runtime for one step and brings its answer; see [`crate::runtime`].
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
+
+use crate::reaper::Reaper;
+use crate::runtime::{Answer, COMMAND, Step};
+
+/// No step takes longer on a working node, hooks included; what does is ended.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Takes the step and returns its answer: a process's number, or 0.
+pub async fn take(step: &Step, reaper: &Reaper) -> Result<i32> {
+    let input = serde_json::to_vec(step)?;
+    let mut child = None;
+    let exit = reaper.spawn(|| {
+        let mut runtime = Command::new("/proc/self/exe");
+        runtime.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let spawned = runtime.spawn()?;
+        let pid = spawned.id();
+        child = Some(spawned);
+        Ok(pid)
+    });
+    let (pid, exit) = exit.context("cannot start the runtime")?;
+    let child = child.context("cannot start the runtime")?;
+    let (mut stdin, stdout) = (child.stdin.context("no pipe")?, child.stdout.context("no pipe")?);
+    // Shorter than a pipe, so this does not wait.
+    stdin.write_all(&input)?;
+    drop(stdin);
+    let finish = async {
+        let mut answer = Vec::new();
+        pipe::Receiver::from_owned_fd(stdout.into())?.read_to_end(&mut answer).await?;
+        let ended = exit.await?;
+        match serde_json::from_slice::<Answer>(&answer) {
+            Ok(answer) => answer.map_err(|message| anyhow!(message)),
+            Err(_) => bail!("the runtime ended without an answer (exit code {})", ended.code),
+        }
+    };
+    match tokio::time::timeout(LIMIT, finish).await {
+        Ok(result) => result,
+        Err(_) => {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            bail!("the runtime did not finish within {} s and was ended", LIMIT.as_secs())
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! The runtime: one step of a container's life, in a process that lives as long.
+//!
+//! libcontainer forks and goes on running Rust in the child, which only a process
+//! with a single thread can do safely; the shim has several. So the shim starts
+//! this same binary with [`COMMAND`] ([`crate::launcher`]), a [`Step`] as JSON on
+//! its standard input, and reads the answer as JSON from its standard output.
+//! The container's process, which outlives the runtime, becomes the shim's child.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, anyhow};
+use containerd_shim::mount;
+use libcontainer::container::Container;
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::syscall::syscall::SyscallType;
+use serde::{Deserialize, Serialize};
+
+use crate::executor::{EntrypointExecutor, REFUSED};
+use crate::own_binary;
+
+/// The argument that makes this binary the runtime.
+pub const COMMAND: &str = "runtime";
+
+/// The directory in a bundle that holds libcontainer's state of the container.
+const STATE: &str = "state";
+
+/// What is to be done to the container of a bundle.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Step {
+    /// Mounts the root filesystem and makes the container; answers its process's number.
+    Create { bundle: PathBuf, id: String, mounts: Vec<Mount>, systemd: bool, stdio: Stdio },
+    /// Lets the container's process go on to what it is to run.
+    Start { bundle: PathBuf, id: String },
+    /// Starts a further process, described by the OCI process in the file; answers its number.
+    Exec { bundle: PathBuf, id: String, process: PathBuf, stdio: Stdio },
+    /// Removes what is left of the container: processes, cgroup, state and mounts.
+    Delete { bundle: PathBuf, id: String },
+}
+
+/// A mount of the root filesystem, as containerd describes it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: String,
+    pub source: String,
+    pub options: Vec<String>,
+}
+
+/// Where a process's input comes from and its output goes to.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Stdio {
+    /// Files or FIFOs by path; null devices where there is none.
+    Files { stdin: Option<PathBuf>, stdout: Option<PathBuf>, stderr: Option<PathBuf> },
+    /// A terminal, whose other end is sent to this socket.
+    Terminal { socket: PathBuf },
+}
+
+/// The process's number (0 where there is none), or what went wrong.
+pub type Answer = Result<i32, String>;
+
+/// Takes one step; see the module's text.
+pub fn main() -> ExitCode {
+    // First, while the number of its descriptor is free.
+    let opened = own_binary::open();
+    let answer: Answer = opened.and_then(|()| step()).map_err(|error| format!("{error:#}"));
+    let written = serde_json::to_vec(&answer).map(|answer| io::stdout().write_all(&answer));
+    match (answer, written) {
+        (Ok(_), Ok(Ok(()))) => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+fn step() -> Result<i32> {
+    let mut input = Vec::new();
+    io::stdin().read_to_end(&mut input)?;
+    match serde_json::from_slice(&input).context("the runtime is told nothing it knows")? {
+        Step::Create { bundle, id, mounts, systemd, stdio } => {
+            let created = mount_root(&bundle, &mounts)
+                .and_then(|()| create(&bundle, &id, systemd, stdio).context("cannot create the container"));
+            if created.is_err() {
+                let _ = unmount_root(&bundle);
+            }
+            created
+        }
+        Step::Start { bundle, id } => {
+            load(&bundle, &id)?.start().map_err(described).context("cannot start the container")?;
+            Ok(0)
+        }
+        Step::Exec { bundle, id, process, stdio } => exec(&bundle, &id, &process, stdio),
+        Step::Delete { bundle, id } => delete(&bundle, &id).map(|()| 0),
+    }
+}
+
+fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
+    let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
+    let container =
+        builder.as_init(bundle).with_systemd(systemd).with_detach(true).build().map_err(described)?;
+    let pid = container.pid().ok_or_else(|| anyhow!("it ended at once"))?;
+    Ok(pid.as_raw())
+}
+
+fn exec(bundle: &Path, id: &str, process: &Path, stdio: Stdio) -> Result<i32> {
+    let spec = Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("{error}"))?;
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
+    let pid = builder(bundle, id, stdio)?
+        .with_executor(EntrypointExecutor::Further(seccomp))
+        .as_tenant()
+        .with_process(Some(process))
+        .with_detach(true)
+        .build()
+        .map_err(described)?;
+    Ok(pid.as_raw())
+}
+
+fn builder(bundle: &Path, id: &str, stdio: Stdio) -> Result<ContainerBuilder> {
+    let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(bundle.join(STATE))
+        .map_err(described)?
+        .with_preserved_fds(1);
+    Ok(match stdio {
+        Stdio::Terminal { socket } => builder.with_console_socket(Some(socket)),
+        Stdio::Files { stdin, stdout, stderr } => {
+            let (mut read, mut write) = (OpenOptions::new(), OpenOptions::new());
+            read.read(true);
+            // Appended to, should it be a file.
+            write.append(true).create(true);
+            builder
+                .with_stdin(open(&read, stdin.as_deref())?)
+                .with_stdout(open(&write, stdout.as_deref())?)
+                .with_stderr(open(&write, stderr.as_deref())?)
+        }
+    })
+}
+
+fn open(options: &OpenOptions, path: Option<&Path>) -> Result<OwnedFd> {
+    let path = path.unwrap_or(Path::new("/dev/null"));
+    let file: File = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
+    Ok(file.into())
+}
+
+fn load(bundle: &Path, id: &str) -> Result<Container> {
+    Container::load(bundle.join(STATE).join(id)).map_err(described)
+}
+
+/// Takes away whatever there is, and reports the first thing that would not go.
+fn delete(bundle: &Path, id: &str) -> Result<()> {
+    let removed = match load(bundle, id) {
+        Ok(mut container) => container.delete(true).map_err(described),
+        // Never made, or removed before.
+        Err(_) => Ok(()),
+    };
+    let swept = crate::cgroup::Cgroup::of_bundle(bundle, id, false).and_then(|cgroup| cgroup.remove());
+    let unmounted = unmount_root(bundle);
+    removed.context("cannot remove the container").and(swept).and(unmounted)
+}
+
+fn mount_root(bundle: &Path, mounts: &[Mount]) -> Result<()> {
+    let root = bundle.join("rootfs");
+    std::fs::create_dir_all(&root).with_context(|| format!("cannot make '{}'", root.display()))?;
+    for Mount { kind, source, options } in mounts {
+        mount::mount_rootfs(Some(kind), Some(source), options, &root)
+            .with_context(|| format!("cannot mount {kind} '{source}' as the root filesystem"))?;
+    }
+    Ok(())
+}
+
+fn unmount_root(bundle: &Path) -> Result<()> {
+    let root = bundle.join("rootfs");
+    mount::umount_recursive(root.to_str(), libc::MNT_DETACH)
+        .with_context(|| format!("cannot unmount '{}'", root.display()))
+}
+
+/// libcontainer's error with all that caused it: its outermost sentence says
+/// little. Of what we have said ourselves, in the container's process, only that.
+fn described(error: libcontainer::error::LibcontainerError) -> anyhow::Error {
+    let mut text = error.to_string();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(source) = cause.source() {
+        let next = source.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = source;
+    }
+    match text.rsplit_once(REFUSED) {
+        Some((_, ours)) => anyhow!("{ours}"),
+        None => anyhow!(text),
+    }
+}
