@@ -22,6 +22,7 @@ use containerd_shim::protos::ttrpc::asynchronous::transport::Listener;
 use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 use containerd_shim::{Flags, StartOpts};
 use libcontainer::oci_spec::runtime::Spec;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::events::Events;
 use crate::launcher;
@@ -199,7 +200,7 @@ async fn serve(flags: &Flags) -> Result<()> {
     server.start().await?;
     // containerd's service manager may stop everything it has started; the
     // containers are not its to stop.
-    ignore_termination();
+    ignore_termination()?;
     release_parent()?;
     exit.wait().await;
     server.shutdown().await?;
@@ -220,11 +221,13 @@ fn listen(socket: &Path) -> Result<Listener> {
     Ok(Listener::try_from(listener)?)
 }
 
-fn ignore_termination() {
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
-        // SAFETY: ignoring a signal has no requirements.
-        unsafe { libc::signal(signal, libc::SIG_IGN) };
+/// Catches the signals that would end this process, and does nothing.
+fn ignore_termination() -> Result<()> {
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        // The handler stays when this is dropped.
+        drop(signal(kind)?);
     }
+    Ok(())
 }
 
 /// The process that has started this one waits for the end of our output.

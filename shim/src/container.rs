@@ -74,7 +74,17 @@ impl Container {
             systemd: options.systemd_cgroup,
             stdio: io.for_runtime(),
         };
-        let pid = launcher::take(&step, reaper).await?;
+        let pid = match launcher::take(&step, reaper).await {
+            Ok(pid) => pid,
+            Err(error) => {
+                // Where the runtime itself was killed, it has left things behind.
+                let step = Step::Delete { bundle, id: request.id.clone() };
+                if let Err(left) = launcher::take(&step, reaper).await {
+                    log::warn!("container {}: {left:#}", request.id);
+                }
+                return Err(error);
+            }
+        };
         let container = Self {
             id: request.id.clone(),
             bundle,
@@ -140,7 +150,9 @@ impl Container {
             };
             let pid = launcher::take(&step, reaper).await?;
             process.set_life(Life::Running { pid });
-            process.attach(io)?;
+            if let Err(error) = process.attach(io) {
+                log::warn!("container {}: process {exec_id} has no stdio: {error:#}", self.id);
+            }
             Ok(pid)
         };
         let started = started.await;

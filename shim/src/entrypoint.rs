@@ -40,10 +40,7 @@ impl Entrypoint {
         };
         match look_up(command, path.unwrap_or(DEFAULT_PATH)) {
             Some(found) => Self::of_file(found, args),
-            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| {
-                let place = if command.contains('/') { "the image" } else { "the image's PATH" };
-                Unusable(format!("there is no '{command}' in {place}: correct the entrypoint or the command"))
-            }),
+            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command)),
         }
     }
 
@@ -57,15 +54,24 @@ impl Entrypoint {
             }
             [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => match executable(&file) {
                 true => Ok(Self::Program(file)),
-                false => {
-                    Err(Unusable(format!("'{name}' may not be executed: give it the execute permission")))
-                }
+                false => Err(Unusable(format!(
+                    "'{name}': permission denied: the file lacks the execute permission"
+                ))),
             },
             _ => Err(Unusable(format!(
                 "'{name}' is neither a WebAssembly module nor a Linux program (ELF or #!)"
             ))),
         }
     }
+}
+
+/// The words in the middle are those by which Docker knows to exit with 127.
+fn not_found(command: &str) -> Unusable {
+    let what = match command.contains('/') {
+        true => "no such file or directory in the image",
+        false => "executable file not found in $PATH",
+    };
+    Unusable(format!("'{command}': {what}: correct the entrypoint or the command"))
 }
 
 /// `ssr health`, also as Docker passes it from a HEALTHCHECK that is a string.

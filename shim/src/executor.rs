@@ -44,6 +44,7 @@ impl Executor for EntrypointExecutor {
         if let Self::Further(Some(filter)) = self {
             install(filter)?;
         }
+        reset_signals();
         let error = execute(spec, &entrypoint);
         let message = format!("cannot execute '{}': {error}", arguments(spec)[0]);
         if let Self::Further(_) = self {
@@ -98,6 +99,15 @@ fn install(filter: &LinuxSeccomp) -> Result<(), ExecutorError> {
     seccomp::initialize_seccomp(filter)
         .map(|_| ())
         .map_err(|error| ExecutorError::Other(format!("the seccomp filter is refused: {error}")))
+}
+
+/// A program is to meet all signals as the kernel has them at first. What the shim
+/// and Rust's own start have set to be ignored would stay so.
+fn reset_signals() {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: the default is no handler. Numbers that have none are refused.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
 }
 
 /// The environment that libcontainer has made of the specification's.

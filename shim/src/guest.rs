@@ -19,6 +19,8 @@ const USAGE: u8 = 64;
 /// Runs a command; `args` are without the program's name.
 pub fn main(args: &[OsString]) -> ExitCode {
     logger::to_stderr();
+    // It would be the number of the descriptor that was executed.
+    let _ = nix::sys::prctl::set_name(c"ssr");
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let env: Vec<(String, String)> = std::env::vars_os()
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))

@@ -32,7 +32,7 @@ pub struct Held {
     /// The writing end of the input, until containerd says that no more comes.
     input: Option<File>,
     /// Reading ends of the outputs.
-    _outputs: Vec<File>,
+    outputs: Vec<File>,
 }
 
 /// Standard input, output and error ready to be opened by the runtime, and what
@@ -57,7 +57,7 @@ impl Stdio {
             Some(program) => {
                 let (stdout, stderr) = start_logger(program, id, namespace)?;
                 let files = [path_of(&stdout), path_of(&stderr)];
-                held._outputs.extend([stdout, stderr]);
+                held.outputs.extend([stdout, stderr]);
                 let [stdout, stderr] = files;
                 (Some(stdout), Some(stderr))
             }
@@ -65,7 +65,7 @@ impl Stdio {
         };
         for path in stdout.iter().chain(&stderr) {
             if is_fifo(path) && !path.starts_with("/proc") {
-                held._outputs.push(hold(path, OpenOptions::new().read(true))?);
+                held.outputs.push(hold(path, OpenOptions::new().read(true))?);
             }
         }
         let files = runtime::Stdio::Files { stdin: stdin.clone(), stdout, stderr };
