@@ -63,6 +63,6 @@ pub fn run(args: &ServeArgs) -> Result<(), StartError> {
         let setting = &TABLE[*row];
         settings.set(setting, &format!("--{}", setting.flag), value)?;
     }
-    let source = Source { module: &args.module, bytes: None, assets: args.assets.clone(), env: &env };
-    ssr_server::serve(&source, &settings)
+    let source = Source { module: args.module.clone(), bytes: None, assets: args.assets.clone(), env };
+    ssr_server::serve(source, &settings)
 }

@@ -2,7 +2,8 @@
 
 mod common;
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -198,4 +199,26 @@ fn an_address_that_is_taken_is_named() {
     let served = ssr(directory.path(), &["serve", "ssr.wasm", "--listen", &address]);
     assert_eq!(served.status.code(), Some(69), "{}", stderr(&served));
     assert!(stderr(&served).contains(&format!("cannot listen on {address}")), "{}", stderr(&served));
+}
+
+#[test]
+fn sigterm_before_the_site_is_ready_ends_the_server_at_once() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("entry.js"), SITE).unwrap();
+    assert!(ssr(directory.path(), &["build", "entry.js"]).status.success());
+    let mut server = Command::new(env!("CARGO_BIN_EXE_ssr"))
+        .current_dir(directory.path())
+        .args(["serve", "ssr.wasm", "--listen", "127.0.0.1:0"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(server.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    assert!(line.starts_with("compiling"), "{line}");
+    assert!(Command::new("kill").arg(server.id().to_string()).status().unwrap().success());
+    assert_eq!(server.wait().unwrap().code(), Some(0));
+    line.clear();
+    log.read_to_string(&mut line).unwrap();
+    assert_eq!(line, "SIGTERM: stopped before the site was ready\n");
 }

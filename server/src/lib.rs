@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use assets::Assets;
 use error::StartError;
@@ -35,15 +35,15 @@ use site::Site;
 
 /// What is to be served.
 #[derive(Debug)]
-pub struct Source<'a> {
+pub struct Source {
     /// The module's file name.
-    pub module: &'a str,
+    pub module: String,
     /// Its bytes, where they came in another way than as that file.
-    pub bytes: Option<&'a [u8]>,
+    pub bytes: Option<Vec<u8>>,
     /// The directory of assets, if there is one.
     pub assets: Option<PathBuf>,
     /// The site's environment.
-    pub env: &'a [(String, String)],
+    pub env: Vec<(String, String)>,
 }
 
 /// Runs a container's process: `args` as in the image's entrypoint and command
@@ -51,13 +51,13 @@ pub struct Source<'a> {
 /// environment. `module` holds the module's bytes where the image carries it as
 /// a layer of its own instead of a file. Returns the exit code; errors have been
 /// written to standard error by then.
-pub fn run(args: &[String], env: &[(String, String)], module: Option<&[u8]>) -> u8 {
+pub fn run(args: &[String], env: &[(String, String)], module: Option<Vec<u8>>) -> u8 {
     let result = container_source(args, env, module).and_then(|source| {
         let settings = Settings::from_env(env)?;
         for name in settings::unknown_variables(env) {
             log::warn!("the variable {name} is no setting of this server; misspelt?");
         }
-        serve(&source, &settings)
+        serve(source, &settings)
     });
     match result {
         Ok(()) => 0,
@@ -68,11 +68,11 @@ pub fn run(args: &[String], env: &[(String, String)], module: Option<&[u8]>) -> 
     }
 }
 
-fn container_source<'a>(
-    args: &'a [String],
-    env: &'a [(String, String)],
-    bytes: Option<&'a [u8]>,
-) -> Result<Source<'a>, StartError> {
+fn container_source(
+    args: &[String],
+    env: &[(String, String)],
+    bytes: Option<Vec<u8>>,
+) -> Result<Source, StartError> {
     let (module, rest) =
         args.split_first().ok_or_else(|| StartError::Usage("the image has no entrypoint".to_owned()))?;
     let assets = match rest {
@@ -80,57 +80,96 @@ fn container_source<'a>(
         [assets] => Some(PathBuf::from(assets)),
         [_, more @ ..] => return Err(StartError::Usage(format!("unexpected arguments: {}", more.join(" ")))),
     };
-    Ok(Source { module, bytes, assets, env })
+    Ok(Source { module: module.clone(), bytes, assets, env: env.to_vec() })
 }
 
-/// Serves until SIGTERM or SIGINT, and then until what is in flight is done.
-pub fn serve(source: &Source<'_>, settings: &Settings) -> Result<(), StartError> {
+/// Serves until SIGTERM or SIGINT, and then until what is in flight is done. One
+/// that comes before the site is ready ends it at once.
+pub fn serve(source: Source, settings: &Settings) -> Result<(), StartError> {
     log::set_max_level(settings.log);
-    let read;
-    let bytes = match source.bytes {
-        Some(bytes) => bytes,
-        None => {
-            let path = Path::new(source.module);
-            read = std::fs::read(path).map_err(|error| StartError::Read {
-                what: "the module",
-                path: path.to_owned(),
-                source: error,
-            })?;
-            &read
-        }
-    };
-    let assets = source.assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
-    // On a small board this takes a while: without a word it would look stuck.
-    log::info!("compiling {}", source.module);
-    let site = Site::new(source.module, bytes, settings)?;
-    let mut env = source.env.to_vec();
-    env.extend(about(&site));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("ssr-http")
         .build()
         .map_err(|error| StartError::Internal(format!("no runtime: {error}")))?;
-    let renderer = Renderer::start(site, &env, settings, runtime.handle())?;
-    let router = Arc::new(Router::new(assets, renderer, settings));
-    let result = runtime.block_on(listen(router, settings));
-    // Renders that outlived the grace period are not waited for.
+    let result = runtime.block_on(async {
+        let mut stop = StopSignals::catch()?;
+        let ready = {
+            let (settings, runtime) = (settings.clone(), runtime.handle().clone());
+            tokio::task::spawn_blocking(move || prepare(source, &settings, &runtime))
+        };
+        let router = tokio::select! {
+            ready = ready => {
+                ready.map_err(|error| StartError::Internal(format!("the preparation: {error}")))??
+            }
+            name = stop.next() => {
+                log::info!("{name}: stopped before the site was ready");
+                return Ok(());
+            }
+        };
+        listen(router, settings, stop).await
+    });
+    // Renders that outlived the grace period, and a compilation, are not waited for.
     runtime.shutdown_background();
     result
 }
 
-async fn listen(router: Arc<Router>, settings: &Settings) -> Result<(), StartError> {
-    let no_signals = |error| StartError::Internal(format!("no signal handler: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
+/// Everything that takes long: reading, indexing, compiling.
+fn prepare(
+    source: Source,
+    settings: &Settings,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Arc<Router>, StartError> {
+    let Source { module, bytes, assets, mut env } = source;
+    let bytes = bytes.map_or_else(|| read_module(Path::new(&module)), Ok)?;
+    let assets = assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
+    // On a small board this takes a while: without a word it would look stuck.
+    log::info!("compiling {module}");
+    let site = Site::new(&module, &bytes, settings)?;
+    env.extend(about(&site));
+    let renderer = Renderer::start(site, &env, settings, runtime)?;
+    Ok(Arc::new(Router::new(assets, renderer, settings)))
+}
+
+fn read_module(path: &Path) -> Result<Vec<u8>, StartError> {
+    std::fs::read(path).map_err(|source| StartError::Read {
+        what: "the module",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The signals that ask for an end.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    /// From here on they no longer end the process. (A container's first process
+    /// would not even be ended: the kernel drops what it does not catch.)
+    fn catch() -> Result<Self, StartError> {
+        let catch =
+            |kind| signal(kind).map_err(|error| StartError::Internal(format!("no signal handler: {error}")));
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    /// Waits for one; says which it was.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), StartError> {
     let listen_error = |source| StartError::Listen { address: settings.listen, source };
     let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
     let stop = async {
-        let name = tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-        };
+        let name = stop.next().await;
         log::info!("{name}: finishing what is in flight");
     };
     http::serve(listener, router, settings, stop).await;

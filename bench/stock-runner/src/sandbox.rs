@@ -48,7 +48,7 @@ impl Sandbox for Site {
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
     let server = std::thread::Builder::new()
         .name("ssr".to_owned())
-        .spawn(move || ssr_server::run(&args, &env, module.as_deref()));
+        .spawn(move || ssr_server::run(&args, &env, module));
     match server.map(|thread| thread.join()) {
         Ok(Ok(code)) => code,
         // The panic's message is on stderr already.
