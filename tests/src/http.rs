@@ -1,6 +1,7 @@
 //! A browser's side, as far as these tests need one.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::time::Duration;
 
 use ureq::Agent;
 use ureq::http::HeaderMap;
@@ -32,10 +33,15 @@ pub fn get(url: &str) -> Answer {
 
 /// GET on a connection of its own.
 pub fn try_get(url: &str) -> Result<Answer, ureq::Error> {
+    get_within(url, HANG)
+}
+
+/// GET, giving up after the given time.
+pub fn get_within(url: &str, limit: Duration) -> Result<Answer, ureq::Error> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
-        .timeout_global(Some(HANG))
+        .timeout_global(Some(limit))
         .build()
         .into();
     let mut response = agent.get(url).header("connection", "close").call()?;

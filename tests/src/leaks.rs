@@ -1,25 +1,59 @@
-//! What a container or a containerd may leave behind: processes, mounts, cgroups.
+//! What a container or a containerd may leave behind: processes, mounts, cgroups,
+//! sockets and files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Everything that still belongs to the containerd in `dir` or to its containers
-/// in `namespace`, each as a line for a person.
-pub fn of(dir: &Path, namespace: &str) -> Vec<String> {
+/// in cgroups called `cgroup`, each as a line for a person.
+pub fn of(dir: &Path, cgroup: &str) -> Vec<String> {
     let dir = dir.to_string_lossy();
-    let mut left = processes(&dir, namespace);
-    left.extend(mounts(&dir));
-    left.extend(cgroups(namespace).iter().map(|path| format!("cgroup {}", path.display())));
+    let mut left = processes(&dir, cgroup);
+    let mounts = mounts(std::process::id()).into_iter().filter(|line| line.contains(&*dir));
+    left.extend(mounts.map(|line| format!("mount {line}")));
+    left.extend(cgroups(cgroup).iter().map(|path| format!("cgroup {}", path.display())));
     left
 }
 
+/// Everything that containers have left with a containerd that goes on: `first`
+/// is the process above it, `mounts` are those that were there before.
+pub fn of_containers(first: u32, dir: &Path, cgroup: &str, before: &[String]) -> Vec<String> {
+    let mut left = Vec::new();
+    let processes = descendants(first).into_iter().map(|pid| (pid, command(pid)));
+    let others = processes.filter(|(pid, command)| {
+        let engine = ["containerd ", "dockerd "].iter().any(|engine| command.starts_with(engine));
+        !engine && *pid != std::process::id()
+    });
+    left.extend(others.map(|(pid, command)| format!("process {pid}: {command}")));
+    let mounts = mounts(first).into_iter().filter(|line| !before.contains(line));
+    left.extend(mounts.map(|line| format!("mount {line}")));
+    left.extend(cgroups(cgroup).iter().filter(|path| !path.ends_with(cgroup)).map(|path| {
+        // The parent belongs to all containers; containerd leaves it.
+        format!("cgroup {}", path.display())
+    }));
+    let root = PathBuf::from(format!("/proc/{first}/root"));
+    left.extend(entries(&root.join("run/containerd/s")));
+    for namespace in directories(&dir.join("state/io.containerd.runtime.v2.task")) {
+        left.extend(entries(&namespace));
+    }
+    left
+}
+
+fn directories(dir: &Path) -> Vec<PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
+}
+
+fn entries(dir: &Path) -> Vec<String> {
+    directories(dir).iter().map(|path| format!("file {}", path.display())).collect()
+}
+
 /// Processes that name the directory in their command line (containerd and its
-/// shims do) or that run in one of the namespace's cgroups.
-fn processes(dir: &str, namespace: &str) -> Vec<String> {
+/// shims do) or that run in one of the cgroups.
+fn processes(dir: &str, cgroup: &str) -> Vec<String> {
     all_processes()
         .filter(|(pid, command)| {
-            let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-            command.contains(dir) || cgroup.contains(namespace)
+            let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            command.contains(dir) || cgroups.contains(cgroup)
         })
         .map(|(pid, command)| format!("process {pid}: {command}"))
         .collect()
@@ -35,49 +69,81 @@ fn all_processes() -> impl Iterator<Item = (u32, String)> {
     let entries = fs::read_dir("/proc").expect("/proc");
     entries.filter_map(|entry| {
         let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&command).replace('\0', " ");
-        (pid != std::process::id()).then_some((pid, command))
+        let gone = !Path::new(&format!("/proc/{pid}")).exists();
+        (!gone && pid != std::process::id()).then(|| (pid, command(pid)))
     })
 }
 
-fn mounts(dir: &str) -> Vec<String> {
-    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mountinfo");
-    mounts.lines().filter(|line| line.contains(dir)).map(|line| format!("mount {line}")).collect()
+/// A process's command line, with a space after each argument; its name in
+/// brackets where it has none, as a zombie's.
+pub fn command(pid: u32) -> String {
+    let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if command.is_empty() {
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        return format!("[{}]", name.trim_end());
+    }
+    String::from_utf8_lossy(&command).replace('\0', " ")
 }
 
-/// The namespace's directories in every hierarchy, deepest first.
-pub fn cgroups(namespace: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    find(Path::new("/sys/fs/cgroup"), namespace, false, &mut found);
+/// The children of a process's first thread and of all others.
+pub fn children(pid: u32) -> Vec<u32> {
+    let threads = directories(Path::new(&format!("/proc/{pid}/task")));
+    let lists = threads.iter().map(|thread| fs::read_to_string(thread.join("children")).unwrap_or_default());
+    lists
+        .flat_map(|list| list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<u32>>())
+        .collect()
+}
+
+/// The children of a process, their children, and so on.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let mut found = children(pid);
+    let mut next = 0;
+    while let Some(pid) = found.get(next) {
+        found.extend(children(*pid));
+        next += 1;
+    }
     found
 }
 
-fn find(dir: &Path, namespace: &str, inside: bool, found: &mut Vec<PathBuf>) {
+/// What is mounted where a process lives.
+pub fn mounts(pid: u32) -> Vec<String> {
+    let mounts = fs::read_to_string(format!("/proc/{pid}/mounts")).expect("mounts");
+    mounts.lines().map(str::to_owned).collect()
+}
+
+/// The directories called `name` in every hierarchy and those below, deepest
+/// first.
+pub fn cgroups(name: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    find(Path::new("/sys/fs/cgroup"), name, false, &mut found);
+    found
+}
+
+fn find(dir: &Path, name: &str, inside: bool, found: &mut Vec<PathBuf>) {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     for entry in entries {
         if !entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             continue;
         }
-        let inside = inside || entry.file_name().to_string_lossy() == namespace;
-        find(&entry.path(), namespace, inside, found);
+        let inside = inside || entry.file_name().to_string_lossy() == name;
+        find(&entry.path(), name, inside, found);
         if inside {
             found.push(entry.path());
         }
     }
 }
 
-/// Removes the namespace's cgroups once their processes have ended.
-pub fn remove_cgroups(namespace: &str) {
+/// Removes the cgroups once their processes have ended.
+pub fn remove_cgroups(name: &str) {
     // A cgroup is busy until the kernel is done with the last of its processes.
     let gone = crate::shell::poll(|| {
-        let left = cgroups(namespace);
+        let left = cgroups(name);
         for path in &left {
             let _ = fs::remove_dir(path);
         }
-        cgroups(namespace).is_empty().then_some(())
+        cgroups(name).is_empty().then_some(())
     });
     if gone.is_none() {
-        eprintln!("cgroups of {namespace} cannot be removed");
+        eprintln!("cgroups of {name} cannot be removed");
     }
 }

@@ -6,12 +6,18 @@
 //! protects nothing.
 
 pub mod container;
+pub mod docker;
 pub mod http;
+pub mod image;
 pub mod lab;
 pub mod leaks;
 pub mod shell;
-pub mod site;
+
+mod config;
+mod created;
+mod linux;
 
 pub use container::{Container, Ended};
+pub use docker::Docker;
+pub use image::Image;
 pub use lab::Lab;
-pub use site::Image;

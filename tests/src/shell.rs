@@ -1,7 +1,7 @@
 //! Commands, run to their end within a bound.
 
-use std::ffi::OsStr;
-use std::io::Read;
+use std::ffi::{OsStr, OsString};
+use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 /// Nothing here takes this long unless it hangs: the machine may be slow and
 /// shared, so only hanging is told apart from working.
-pub const HANG: Duration = Duration::from_secs(120);
+pub const HANG: Duration = Duration::from_secs(60);
 
-/// For commands that may first install what they need.
-pub const SETUP: Duration = Duration::from_secs(1800);
+/// What follows from something else comes within this time.
+pub const SOON: Duration = Duration::from_secs(30);
 
 /// What a command said and how it ended.
 #[derive(Debug)]
@@ -33,28 +33,56 @@ impl Output {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, without input.
 pub fn run(command: &mut Command) -> Output {
-    run_for(command, HANG)
+    run_with_input(command, "", || true)
 }
 
-/// Runs a command to its end, which must come within the given time.
-pub fn run_for(command: &mut Command, limit: Duration) -> Output {
+/// Runs a command to its end, with a text on its standard input as soon as it is
+/// ready for one.
+pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bool) -> Output {
     let shown = format!("{command:?}");
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap_or_else(|error| panic!("{shown}: {error}"));
     let stdout = collect(child.stdout.take().expect("a pipe"));
     let stderr = collect(child.stderr.take().expect("a pipe"));
-    let status = wait(&mut child, limit);
+    let mut stdin = child.stdin.take().expect("a pipe");
+    poll(|| (ready() || child.try_wait().expect("a child").is_some()).then_some(()));
+    // Who does not read its input may have ended already.
+    let _ = stdin.write_all(input.as_bytes());
+    drop(stdin);
+    let status = wait(&mut child, HANG);
     let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
     let Some(status) = status else {
         panic!("{shown} hangs\n{stdout}{stderr}");
     };
     Output { code: code(status), stdout, stderr }
+}
+
+/// A command on a terminal of so many rows and columns; what it writes has a
+/// carriage return at each line's end.
+pub fn on_terminal(command: &Command, rows: u16, columns: u16) -> Command {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let quoted =
+        words.map(|word| format!("'{}'", word.to_str().expect("ordinary words").replace('\'', r"'\''")));
+    let line = quoted.collect::<Vec<_>>().join(" ");
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("stty rows {rows} cols {columns}; exec {line}"), "/dev/null"]);
+    script
+}
+
+/// Sends a process a signal.
+pub fn signal(pid: u32, signal: &str) {
+    run(Command::new("kill").args(["-s", signal, &pid.to_string()])).success();
+}
+
+/// The exit code of a command in the background, which must end.
+pub fn end(child: &mut Child) -> i32 {
+    code(wait(child, HANG).expect("the command's end"))
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -85,7 +113,8 @@ pub fn poll<T>(ask: impl FnMut() -> Option<T>) -> Option<T> {
     poll_for(HANG, ask)
 }
 
-fn poll_for<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
+/// Asks until there is an answer, or gives up after the given time.
+pub fn poll_for<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
         if let Some(answer) = ask() {
@@ -117,6 +146,13 @@ pub fn binaries() -> PathBuf {
         );
     }
     release
+}
+
+/// Where containerd looks for its tools and for shims: the one under test comes
+/// first.
+pub fn search_path() -> OsString {
+    let path = std::env::var("PATH").unwrap_or_default();
+    format!("{}:{path}:/usr/local/sbin:/usr/sbin:/sbin", binaries().display()).into()
 }
 
 /// The CLI with the given arguments.

@@ -2,12 +2,12 @@
 
 use std::thread;
 
-use ssr_e2e::{Image, Lab, http};
+use ssr_e2e::{Lab, http};
 
 #[test]
 fn the_container_answers_with_a_page_rendered_by_its_module() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     let page = site.get("/");
     assert_eq!(page.status, 200);
@@ -19,13 +19,12 @@ fn the_container_answers_with_a_page_rendered_by_its_module() {
 
     assert_eq!(site.get("/nowhere").status, 404);
     assert_eq!(site.stop().code, 0);
-    lab.stop();
 }
 
 #[test]
 fn assets_are_served_from_the_image() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     let asset = site.get("/hello.txt");
     assert_eq!(asset.status, 200);
@@ -35,9 +34,8 @@ fn assets_are_served_from_the_image() {
 
 #[test]
 fn the_containers_environment_reaches_the_page() {
-    let lab = Lab::start();
-    let image = Image::of_site("site.js");
-    let site = lab.container(&image).env("GREETING", "grüezi=42").start();
+    let lab = Lab::shared();
+    let site = lab.site().env("GREETING", "grüezi=42").start();
 
     let page = site.get("/env");
     assert!(page.body.contains("greeting: grüezi=42"), "{}", page.body);
@@ -45,8 +43,8 @@ fn the_containers_environment_reaches_the_page() {
 
 #[test]
 fn what_a_page_logs_is_in_the_containers_log() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     assert_eq!(site.get("/log?text=needle").status, 200);
     site.wait_for_log("logged: needle");
@@ -54,10 +52,8 @@ fn what_a_page_logs_is_in_the_containers_log() {
 
 #[test]
 fn a_page_that_fails_is_one_failed_request_and_a_line_in_the_log() {
-    let lab = Lab::start();
-    let image = Image::of_site("site.js");
-    let site =
-        lab.container(&image).env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
+    let lab = Lab::shared();
+    let site = lab.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
 
     for (path, status) in [("/throw", 500), ("/recurse", 500), ("/oom", 500), ("/loop", 504), ("/never", 504)]
     {
@@ -72,8 +68,8 @@ fn a_page_that_fails_is_one_failed_request_and_a_line_in_the_log() {
 
 #[test]
 fn sigterm_lets_a_request_in_flight_finish_and_exits_with_0() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     let url = site.url("/slow?ms=1500");
     let request = thread::spawn(move || http::try_get(&url));
@@ -85,13 +81,12 @@ fn sigterm_lets_a_request_in_flight_finish_and_exits_with_0() {
     assert_eq!(page.status, 200);
     assert!(page.body.contains("slept 1500 ms"), "{}", page.body);
     assert_eq!(ended.code, 0, "{}", ended.log);
-    lab.stop();
 }
 
 #[test]
 fn sigint_stops_the_container_as_sigterm_does() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     site.kill("SIGINT");
     let ended = site.wait();
@@ -100,34 +95,30 @@ fn sigint_stops_the_container_as_sigterm_does() {
 
 #[test]
 fn sigkill_ends_the_container_with_137() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     site.kill("SIGKILL");
     assert_eq!(site.wait().code, 137);
-    lab.stop();
 }
 
 #[test]
 fn two_containers_of_one_image_run_side_by_side() {
-    let lab = Lab::start();
-    let image = Image::of_site("site.js");
-    let one = lab.container(&image).env("GREETING", "one").start();
-    let two = lab.container(&image).env("GREETING", "two").start();
+    let lab = Lab::shared();
+    let one = lab.site().env("GREETING", "one").start();
+    let two = lab.site().env("GREETING", "two").start();
 
     assert!(one.get("/env").body.contains("greeting: one"));
     assert!(two.get("/env").body.contains("greeting: two"));
     assert_eq!(one.stop().code, 0);
     assert!(two.get("/env").body.contains("greeting: two"));
     assert_eq!(two.stop().code, 0);
-    lab.stop();
 }
 
 #[test]
 fn the_container_runs_on_a_read_only_root() {
-    let lab = Lab::start();
-    let image = Image::of_site("site.js");
-    let site = lab.container(&image).option("--read-only").start();
+    let lab = Lab::shared();
+    let site = lab.site().option("--read-only").start();
 
     assert_eq!(site.get("/").status, 200);
     assert_eq!(site.stop().code, 0);
@@ -135,8 +126,8 @@ fn the_container_runs_on_a_read_only_root() {
 
 #[test]
 fn the_container_runs_as_the_images_user() {
-    let lab = Lab::start();
-    let site = lab.container(&Image::of_site("site.js")).start();
+    let lab = Lab::shared();
+    let site = lab.site().start();
 
     assert_eq!(site.get("/").status, 200);
     let status = site.proc("status");

@@ -17,7 +17,6 @@ fn containerd_imports_the_archive_under_its_full_name() {
     let list = shell::run(&mut lab.ctr(["image", "ls"])).success().stdout;
     let line = list.lines().find(|line| line.starts_with(image.name()));
     assert!(line.is_some_and(|line| line.contains("wasi/wasm")), "{list}");
-    lab.stop();
 }
 
 #[test]
@@ -39,7 +38,7 @@ fn standard_output_carries_the_same_archive() {
         .args(["-c", command])
         .arg(shell::binaries().join("ssr"))
         .arg(image.name())
-        .arg(ssr_e2e::site::USER);
+        .arg(ssr_e2e::image::USER);
     shell::run(&mut bash).success();
     assert!(fs::read(image.path()).unwrap() == fs::read(dir.join("piped.tar")).unwrap());
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use ssr_e2e::{Container, Image, Lab, http};
+use ssr_e2e::{Container, Lab, http};
 
 const REQUESTS: usize = 1000;
 const CLIENTS: usize = 16;
@@ -14,11 +14,7 @@ const WARM_UP: usize = 50;
 #[test]
 fn hostile_pages_harm_neither_the_good_ones_nor_the_memory() {
     let lab = Lab::start();
-    let site = lab
-        .container(&Image::of_site("site.js"))
-        .env("SSR_RENDER_TIMEOUT", "500ms")
-        .env("SSR_RENDER_MEMORY", "64MiB")
-        .start();
+    let site = lab.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
 
     for n in 0..WARM_UP {
         assert!(good(&site, n));
@@ -63,7 +59,6 @@ fn hostile_pages_harm_neither_the_good_ones_nor_the_memory() {
 
     let ended = site.stop();
     assert_eq!(ended.code, 0, "{}", ended.log);
-    lab.stop();
 }
 
 /// Asks for a page until the server has room for it, and checks the page.

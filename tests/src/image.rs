@@ -1,17 +1,22 @@
-//! Images of small sites, built by the CLI under test.
+//! Images: of small sites, built by the CLI under test, and an ordinary one for
+//! Linux.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::linux;
 use crate::shell::{self, Output};
+
+const ARCHIVE: &str = "image.tar";
 
 /// Sites need no privilege, so none of the tests' sites has any.
 pub const USER: &str = "65532:65532";
 
-/// An archive made by `ssr image`, and its name.
+/// An image's archive, its name and its platform.
 pub struct Image {
     dir: tempfile::TempDir,
     name: String,
+    platform: &'static str,
 }
 
 impl Image {
@@ -32,21 +37,29 @@ impl Image {
         Self::pack(dir)
     }
 
+    /// A small Linux: busybox, and a program that is a script.
+    pub fn of_linux() -> Self {
+        let dir = directory();
+        let name = "docker.io/library/linux:latest".to_owned();
+        linux::pack(&name, &dir.path().join(ARCHIVE));
+        Self { dir, name, platform: linux::PLATFORM }
+    }
+
     fn pack(dir: tempfile::TempDir) -> Self {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let assets = dir.path().join("dist");
         fs::create_dir(&assets).expect("a directory");
         fs::write(assets.join("hello.txt"), "hello from the assets\n").expect("an asset");
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let image = Self { name: format!("docker.io/library/site-{count}:latest"), dir };
+        let image =
+            Self { name: format!("docker.io/library/site-{count}:latest"), dir, platform: "wasi/wasm" };
         image.pack_to(&image.path()).success();
         image
     }
 
     /// Packs the same site once more.
     pub fn pack_to(&self, output: &Path) -> Output {
-        let tag = self.name.trim_start_matches("docker.io/library/").trim_end_matches(":latest");
-        let mut image = shell::ssr(["image", "--tag", tag, "--wasm"]);
+        let mut image = shell::ssr(["image", "--tag", self.short_name(), "--wasm"]);
         image
             .arg(self.dir.path().join("ssr.wasm"))
             .arg("--static")
@@ -58,12 +71,22 @@ impl Image {
 
     /// The archive.
     pub fn path(&self) -> PathBuf {
-        self.dir.path().join("site.tar")
+        self.dir.path().join(ARCHIVE)
     }
 
     /// The module in it.
     pub fn module(&self) -> Vec<u8> {
         fs::read(self.dir.path().join("ssr.wasm")).expect("a module")
+    }
+
+    /// The platform it is for.
+    pub fn platform(&self) -> &'static str {
+        self.platform
+    }
+
+    /// The image's name as a person types it.
+    pub fn short_name(&self) -> &str {
+        self.name.trim_start_matches("docker.io/library/").trim_end_matches(":latest")
     }
 
     /// The image's full name.

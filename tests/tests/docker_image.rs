@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::Path;
-use std::process::Command;
 
 use serde_json::Value;
+use ssr_e2e::Docker;
 use ssr_e2e::shell::{self, repository};
 
 /// An image in the archive that `docker save` writes.
@@ -91,9 +91,8 @@ impl Saved {
 
 #[test]
 fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
-    // In the repository, which is all that the lab sees of this machine.
-    let target = repository().join("target");
-    let dir = tempfile::Builder::new().prefix("docker-test-").tempdir_in(&target).unwrap();
+    let docker = Docker::shared();
+    let dir = tempfile::tempdir().unwrap();
     let assets = dir.path().join("dist/assets");
     fs::create_dir_all(&assets).unwrap();
     fs::write(dir.path().join("ssr.wasm"), b"\0asm\x01\0\0\0").unwrap();
@@ -109,19 +108,18 @@ fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
         .arg(&archive);
     shell::run(&mut image).success();
 
-    let here = dir.path().strip_prefix(repository()).unwrap().display();
-    let session = format!(
-        "set -e
-        docker load -i {here}/ours.tar
-        docker buildx build --quiet -f Dockerfile.wasm --platform wasi/wasm --provenance=false \
-          --build-arg WASM={here}/ssr.wasm --build-arg STATIC={here}/dist -t built .
-        docker image inspect ours:latest built:latest >{here}/inspect.json
-        docker save ours -o {here}/ours-saved.tar
-        docker save built -o {here}/built-saved.tar"
-    );
-    let mut lab = Command::new(repository().join("scripts/docker-lab.sh"));
-    let said = shell::run_for(lab.args(["bash", "-c", &session]), shell::SETUP).success();
-    assert!(said.stdout.contains("Loaded image: ours:latest"));
+    let (here, repository) = (dir.path().display(), repository());
+    let said = docker.does(&format!(
+        "cd {here}
+        docker load -i ours.tar
+        docker buildx build --quiet -f {repository}/Dockerfile.wasm --platform wasi/wasm --provenance=false \
+          --build-arg WASM=ssr.wasm --build-arg STATIC=dist -t built .
+        docker image inspect ours:latest built:latest >inspect.json
+        docker save ours -o ours-saved.tar
+        docker save built -o built-saved.tar",
+        repository = repository.display()
+    ));
+    assert!(said.contains("Loaded image: ours:latest"));
 
     let inspect = fs::read(dir.path().join("inspect.json")).unwrap();
     let inspect: Value = serde_json::from_slice(&inspect).unwrap();

@@ -1,0 +1,76 @@
+//! What the tests' containerd is configured with.
+
+use std::fs;
+use std::path::Path;
+
+/// For `ctr`: what every containerd from 1.6 on reads.
+pub(crate) fn of_tasks(dir: &Path) -> String {
+    let dir = dir.display();
+    format!(
+        r#"version = 2
+root = "{dir}/root"
+state = "{dir}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.btrfs",
+  "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.devmapper",
+  "io.containerd.snapshotter.v1.aufs"]
+
+[grpc]
+  address = "{dir}/containerd.sock"
+"#
+    )
+}
+
+/// For a kubelet: containerd 2 with a bridge for its pods and `ssr` as a runtime
+/// handler.
+pub(crate) fn of_pods(dir: &Path) -> String {
+    let cni = dir.join("cni");
+    fs::create_dir(&cni).expect("a directory");
+    fs::write(cni.join("10-bridge.conflist"), CNI).expect("a configuration file");
+    let dir = dir.display();
+    format!(
+        r#"version = 3
+root = "{dir}/root"
+state = "{dir}/state"
+disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+  "io.containerd.snapshotter.v1.devmapper", "io.containerd.nri.v1.nri"]
+
+[grpc]
+  address = "{dir}/containerd.sock"
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{dir}/opt"
+
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{PAUSE}"
+
+[plugins."io.containerd.cri.v1.runtime"]
+  # Root has no CAP_SYS_RESOURCE in many a container and virtual machine.
+  restrict_oom_score_adj = true
+
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.ssr]
+  runtime_type = "io.containerd.ssr.v1"
+
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dirs = ["/usr/lib/cni"]
+  conf_dir = "{cni}"
+"#,
+        cni = cni.display()
+    )
+}
+
+/// The image that keeps a pod's namespaces: the tests' Linux image, which sleeps.
+pub(crate) const PAUSE: &str = "docker.io/library/pause:latest";
+
+const CNI: &str = r#"{
+  "cniVersion": "1.0.0",
+  "name": "pods",
+  "plugins": [
+    {
+      "type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "promiscMode": true,
+      "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.88.0.0/16" }]],
+                "routes": [{ "dst": "0.0.0.0/0" }], "dataDir": "/run/cni-networks" }
+    },
+    { "type": "portmap", "capabilities": { "portMappings": true } }
+  ]
+}
+"#;

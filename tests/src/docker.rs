@@ -1,0 +1,247 @@
+//! A Docker of one's own, inside the lab: `scripts/lab.sh forky COMMAND` keeps its
+//! bridges, rules, mounts and files off the machine.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+
+use crate::shell::{self, Output};
+use crate::{Image, leaks};
+
+/// A containerd and a dockerd.
+pub struct Docker {
+    dir: tempfile::TempDir,
+    containerd: Mutex<Child>,
+    dockerd: Mutex<Child>,
+    mounts: Vec<String>,
+    site: OnceLock<Image>,
+    linux: OnceLock<Image>,
+}
+
+/// There cannot be two on one network.
+static RUNS: AtomicBool = AtomicBool::new(false);
+
+impl Docker {
+    /// The one that all tests have in common which run at the moment.
+    pub fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Docker>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let docker = Arc::new(Self::start());
+            *shared = Arc::downgrade(&docker);
+            docker
+        })
+    }
+
+    /// Starts both daemons once no others run, and waits until they answer.
+    pub fn start() -> Self {
+        assert!(
+            std::env::var_os("SSR_LAB").is_some(),
+            "these tests start a Docker and need a lab: `scripts/lab.sh forky TEST`, or simply `make test`"
+        );
+        let alone = shell::poll(|| (!RUNS.swap(true, Ordering::SeqCst)).then_some(()));
+        assert!(alone.is_some(), "another Docker does not end");
+        let dir = tempfile::Builder::new().prefix("ssr-e2e-").tempdir().expect("a temporary directory");
+        let config = serde_json::json!({
+            "features": { "containerd-snapshotter": true },
+            "cgroup-parent": format!("/{}", name(dir.path())),
+            // Containers go on while dockerd is restarted.
+            "live-restore": true,
+        });
+        fs::write(dir.path().join("daemon.json"), config.to_string()).expect("a configuration file");
+        let containerd = Mutex::new(containerd(dir.path()));
+        let dockerd = Mutex::new(dockerd(dir.path()));
+        let (site, linux) = (OnceLock::new(), OnceLock::new());
+        let mut docker = Self { dir, containerd, dockerd, mounts: Vec::new(), site, linux };
+        docker.wait();
+        docker.mounts = leaks::mounts(std::process::id());
+        docker
+    }
+
+    fn wait(&self) {
+        let answer = || shell::run(Command::new("docker").arg("version"));
+        let answers = shell::poll(|| (answer().code == 0).then_some(()));
+        assert!(answers.is_some(), "dockerd does not answer: {}", self.log());
+    }
+
+    /// Runs commands as a person types them. `$site` and `$linux` are the tests'
+    /// images, with the options that make them run under the shim.
+    pub fn says(&self, session: &str) -> Output {
+        shell::run(&mut self.shell(session))
+    }
+
+    /// The same, of commands that must succeed; returns standard output.
+    pub fn does(&self, session: &str) -> String {
+        self.says(session).success().stdout
+    }
+
+    /// The same, on a terminal of 40 rows and 100 columns.
+    pub fn says_on_terminal(&self, session: &str) -> Output {
+        let shell = self.shell(session);
+        let mut terminal = shell::on_terminal(&shell, 40, 100);
+        terminal.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        shell::run(&mut terminal)
+    }
+
+    /// The commands as a process.
+    pub fn shell(&self, session: &str) -> Command {
+        let mut bash = Command::new("bash");
+        bash.args(["-euc", session]);
+        let site = self.site.get_or_init(|| self.loaded(Image::of_site("site.js")));
+        let linux = self.linux.get_or_init(|| self.loaded(Image::of_linux()));
+        let runtime = "--runtime=io.containerd.ssr.v1";
+        bash.env("site", format!("{runtime} --platform=wasi/wasm {}", site.short_name()));
+        bash.env("linux", format!("{runtime} {}", linux.short_name()));
+        bash
+    }
+
+    /// Loads an image as a person would.
+    pub fn loaded(&self, image: Image) -> Image {
+        shell::run(Command::new("docker").args(["load", "--input"]).arg(image.path())).success();
+        image
+    }
+
+    /// A container of that name, removed where the value ends.
+    pub fn named<'a>(&'a self, name: &'a str) -> Named<'a> {
+        Named { docker: self, name }
+    }
+
+    /// Ends dockerd as an upgrade does, and starts it again.
+    pub fn restart_dockerd(&self) {
+        let mut dockerd_now = lock(&self.dockerd);
+        shell::signal(dockerd_now.id(), "TERM");
+        shell::end(&mut dockerd_now);
+        *dockerd_now = dockerd(self.dir.path());
+        self.wait();
+    }
+
+    /// Kills containerd and starts it again.
+    pub fn restart_containerd(&self) {
+        let mut containerd_now = lock(&self.containerd);
+        shell::signal(containerd_now.id(), "KILL");
+        shell::end(&mut containerd_now);
+        *containerd_now = containerd(self.dir.path());
+        self.wait();
+    }
+
+    /// The cgroup above all containers'.
+    pub fn cgroup(&self) -> String {
+        name(self.dir.path())
+    }
+
+    /// A directory for a test's files.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    fn log(&self) -> String {
+        let read = |name| fs::read_to_string(self.dir.path().join(name)).unwrap_or_default();
+        format!("containerd:\n{}dockerd:\n{}", read("containerd.log"), read("dockerd.log"))
+    }
+}
+
+fn name(dir: &Path) -> String {
+    dir.file_name().expect("a name").to_string_lossy().into_owned()
+}
+
+fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn containerd(dir: &Path) -> Child {
+    let mut command = Command::new("containerd");
+    command.arg("--root").arg(dir.join("root")).arg("--state").arg(dir.join("state"));
+    spawn(&mut command, &dir.join("containerd.log"))
+}
+
+fn dockerd(dir: &Path) -> Child {
+    let mut command = Command::new("dockerd");
+    command.arg("--config-file").arg(dir.join("daemon.json")).arg("--data-root").arg(dir.join("docker"));
+    command.args(["--containerd", "/run/containerd/containerd.sock"]);
+    spawn(&mut command, &dir.join("dockerd.log"))
+}
+
+fn spawn(command: &mut Command, log: &Path) -> Child {
+    let log = fs::File::options().create(true).append(true).open(log).expect("a log file");
+    command
+        .env("PATH", shell::search_path())
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a log file"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let left = || {
+            let left = leaks::of_containers(1, self.dir.path(), &self.cgroup(), &self.mounts);
+            // dockerd keeps the host's network at hand once a container has used it.
+            left.into_iter().filter(|line| !line.contains("/run/docker/netns/default")).collect::<Vec<_>>()
+        };
+        let clean = shell::poll_for(shell::SOON, || left().is_empty().then_some(()));
+        let left = left();
+        for daemon in [&self.dockerd, &self.containerd] {
+            let mut daemon = lock(daemon);
+            shell::signal(daemon.id(), "TERM");
+            let _ = shell::end(&mut daemon);
+        }
+        leaks::remove_cgroups(&self.cgroup());
+        RUNS.store(false, Ordering::SeqCst);
+        if clean.is_none() || std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        if clean.is_none() && !std::thread::panicking() {
+            panic!("containers have left behind: {left:#?}");
+        }
+    }
+}
+
+/// A container by its name.
+pub struct Named<'a> {
+    docker: &'a Docker,
+    name: &'a str,
+}
+
+impl Named<'_> {
+    /// What `docker inspect --format` says.
+    pub fn inspect(&self, format: &str) -> String {
+        let said = self.docker.does(&format!("docker inspect --format '{format}' {}", self.name));
+        said.trim_end().to_owned()
+    }
+
+    /// Waits until `docker inspect --format` says so.
+    pub fn wait_for(&self, format: &str, value: &str) {
+        let found = shell::poll(|| (self.inspect(format) == value).then_some(()));
+        assert!(found.is_some(), "{format} is {}, not {value}: {}", self.inspect(format), self.logs());
+    }
+
+    /// Both of the container's outputs.
+    pub fn logs(&self) -> String {
+        let said = self.docker.says(&format!("docker logs {}", self.name));
+        said.stdout + &said.stderr
+    }
+
+    /// Waits until the log holds a text.
+    pub fn wait_for_log(&self, text: &str) {
+        let found = shell::poll(|| self.logs().contains(text).then_some(()));
+        assert!(found.is_some(), "no {text:?} in the log: {}", self.logs());
+    }
+
+    /// A file in the container's cgroup.
+    pub fn cgroup_file(&self, name: &str) -> String {
+        let id = self.inspect("{{.Id}}");
+        let cgroups = leaks::cgroups(&self.docker.cgroup());
+        let mut files = cgroups.iter().filter(|dir| dir.ends_with(&id)).map(|dir| dir.join(name));
+        let file = files.find(|file| file.is_file()).unwrap_or_else(|| panic!("no {name} in {cgroups:#?}"));
+        fs::read_to_string(file).expect("a file").trim_end().to_owned()
+    }
+}
+
+impl Drop for Named<'_> {
+    fn drop(&mut self) {
+        self.docker.says(&format!("docker rm --force {} >/dev/null 2>&1", self.name));
+    }
+}
