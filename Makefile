@@ -56,8 +56,9 @@ lint: ## Check format and style
 	scripts/deny.sh
 
 bench: image ## Measure side by side with peers, into bench/results
-	scripts/setup.sh bench
+	scripts/setup.sh bench containerd
 	scripts/bench-render.sh
+	scripts/bench-lifecycle.sh
 
 dist: ## Build the static tarballs for amd64 and arm64 into target/dist
 	scripts/setup.sh build dist

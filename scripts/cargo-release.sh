@@ -16,7 +16,7 @@ export RUSTFLAGS="-C target-feature=+crt-static"
 export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=/usr/lib/$machine-linux-gnu
 cargo "$command" --release --workspace --target "$target" "$@"
 if [[ $command == build ]]; then
-  for binary in ssr containerd-shim-ssr-v1 bench-render; do
+  for binary in ssr containerd-shim-ssr-v1 bench-lifecycle bench-render; do
     ln -f "target/$target/release/$binary" "target/release/$binary"
   done
 fi

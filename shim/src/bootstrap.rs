@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use containerd_shim::api::DeleteResponse;
@@ -47,6 +48,9 @@ const TASK_V3: &str = "containerd.task.v3.Task";
 
 /// Longer than any parameters that containerd passes, in bytes.
 const MOST_INPUT: u64 = 4 << 20;
+
+/// How long the shim waits at its end for containerd to take its last events.
+const LAST_EVENTS: Duration = Duration::from_secs(5);
 
 /// Exit code of a container whose shim has died: that of a killed process.
 const KILLED: u32 = 137;
@@ -189,9 +193,10 @@ async fn serve(flags: &Flags) -> Result<()> {
     let listener = listen(&socket)?;
     let address = std::env::var("TTRPC_ADDRESS")
         .context("TTRPC_ADDRESS, the address of containerd's event service, is not set")?;
-    let events = Events::connect(&address, &flags.namespace).await?;
+    let events = Arc::new(Events::connect(&address, &flags.namespace).await?);
     let exit = Arc::new(ExitSignal::default());
-    let service = TaskService::new(events, Reaper::start()?, &flags.namespace, Arc::clone(&exit));
+    let service =
+        TaskService::new(Arc::clone(&events), Reaper::start()?, &flags.namespace, Arc::clone(&exit));
     let mut services = create_task(Arc::new(service.clone()));
     if let Some(v2) = create_task(Arc::new(service)).remove(TASK_V3) {
         services.insert(TASK_V2.to_owned(), v2);
@@ -203,6 +208,7 @@ async fn serve(flags: &Flags) -> Result<()> {
     ignore_termination()?;
     release_parent()?;
     exit.wait().await;
+    events.drain(LAST_EVENTS).await;
     server.shutdown().await?;
     let _ = fs::remove_file(socket);
     Ok(())

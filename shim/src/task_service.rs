@@ -32,7 +32,7 @@ pub struct TaskService(Arc<Shared>);
 
 struct Shared {
     containers: Mutex<HashMap<String, Arc<Container>>>,
-    events: Events,
+    events: Arc<Events>,
     reaper: Reaper,
     namespace: String,
     exit: Arc<ExitSignal>,
@@ -56,7 +56,7 @@ fn number(pid: i32) -> u32 {
 
 impl TaskService {
     /// A service without containers. It signals `exit` when it is to be shut down.
-    pub fn new(events: Events, reaper: Reaper, namespace: &str, exit: Arc<ExitSignal>) -> Self {
+    pub fn new(events: Arc<Events>, reaper: Reaper, namespace: &str, exit: Arc<ExitSignal>) -> Self {
         Self(Arc::new(Shared {
             containers: Mutex::default(),
             events,
