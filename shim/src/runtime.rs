@@ -14,9 +14,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, anyhow};
 use containerd_shim::mount;
+use libcgroups::common::{CgroupSetup, get_cgroup_setup};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::Spec;
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use libcontainer::syscall::syscall::SyscallType;
 use serde::{Deserialize, Serialize};
 
@@ -97,14 +98,43 @@ fn step() -> Result<i32> {
 
 fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
     let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
+    let bundle = without_joined_cgroup_v1(bundle)?.unwrap_or_else(|| bundle.to_owned());
     let container =
         builder.as_init(bundle).with_systemd(systemd).with_detach(true).build().map_err(described)?;
     let pid = container.pid().ok_or_else(|| anyhow!("it ended at once"))?;
     Ok(pid.as_raw())
 }
 
+/// A bundle like this one, without the mount of cgroup v1, where the container
+/// joins another's process numbers: libcontainer 0.7 looks its own process up by
+/// its number in the new namespace, and finds none or a wrong one.
+/// `None` where the bundle will do as it is.
+fn without_joined_cgroup_v1(bundle: &Path) -> Result<Option<PathBuf>> {
+    let mut spec = load_spec(bundle)?;
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
+    let joins = namespaces
+        .unwrap_or_default()
+        .iter()
+        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_some());
+    if !joins || matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
+        return Ok(None);
+    }
+    spec.canonicalize_rootfs(bundle).map_err(|error| anyhow!("the root filesystem's path: {error}"))?;
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    mounts.retain(|mount| mount.typ().as_deref() != Some("cgroup"));
+    spec.set_mounts(Some(mounts));
+    let changed = bundle.join(STATE).join("bundle");
+    std::fs::create_dir_all(&changed)?;
+    spec.save(changed.join("config.json")).map_err(|error| anyhow!("the changed bundle: {error}"))?;
+    Ok(Some(changed))
+}
+
+fn load_spec(bundle: &Path) -> Result<Spec> {
+    Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("the bundle's config.json: {error}"))
+}
+
 fn exec(bundle: &Path, id: &str, process: &Path, stdio: Stdio) -> Result<i32> {
-    let spec = Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("{error}"))?;
+    let spec = load_spec(bundle)?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     let pid = builder(bundle, id, stdio)?
         .with_executor(EntrypointExecutor::Further(seccomp))

@@ -123,7 +123,11 @@ impl Docker {
         shell::signal(containerd_now.id(), "KILL");
         shell::end(&mut containerd_now);
         *containerd_now = containerd(self.dir.path());
-        self.wait();
+        // dockerd answers all the time, and connects to containerd again when it gets to it.
+        let connected =
+            "docker version --format '{{range .Server.Components}}{{.Name}} {{end}}' | grep -w containerd";
+        let answer = shell::poll(|| (self.says(connected).code == 0).then_some(()));
+        assert!(answer.is_some(), "dockerd does not find containerd again: {}", self.log());
     }
 
     /// The cgroup above all containers'.
