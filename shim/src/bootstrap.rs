@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use containerd_shim::api::DeleteResponse;
 use containerd_shim::asynchronous::{ExitSignal, spawn};
 use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult};
@@ -163,7 +163,7 @@ fn bootstrap_params(input: &[u8], flags: &Flags) -> Result<Option<BootstrapParam
 
 /// Which containers share a shim with the one of this configuration.
 fn group(config: &Path) -> Result<Option<String>> {
-    let spec = Spec::load(config).map_err(|error| anyhow!("'{}': {error}", config.display()))?;
+    let spec = Spec::load(config).with_context(|| format!("cannot read '{}'", config.display()))?;
     let annotations = spec.annotations().clone().unwrap_or_default();
     Ok(GROUPS.iter().find_map(|name| annotations.get(*name).cloned()))
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use libcgroups::common::{
     AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, FreezerState, create_cgroup_manager,
 };
@@ -25,7 +25,7 @@ pub struct Cgroup {
 impl Cgroup {
     /// The cgroup that the bundle's configuration names.
     pub fn of_bundle(bundle: &Path, id: &str, systemd: bool) -> Result<Self> {
-        let spec = Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("{error}"))?;
+        let spec = Spec::load(bundle.join("config.json")).context("the bundle's config.json")?;
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         let path = libcontainer::utils::get_cgroup_path(&path, id);
         Ok(Self { path, id: id.to_owned(), systemd })

@@ -52,8 +52,7 @@ impl Container {
     pub async fn create(request: &CreateTaskRequest, namespace: &str, reaper: &Reaper) -> Result<Self> {
         let bundle = PathBuf::from(&request.bundle);
         let options = RuntimeOptions::read(request.options.as_ref())?;
-        let spec = Spec::load(bundle.join("config.json"))
-            .map_err(|error| anyhow!("the bundle's config.json: {error}"))?;
+        let spec = Spec::load(bundle.join("config.json")).context("the bundle's config.json")?;
         let cgroup = Cgroup::of_bundle(&bundle, &request.id, options.systemd_cgroup)?;
         let init = Process::new(Stdio {
             stdin: request.stdin.clone(),

@@ -130,7 +130,7 @@ fn without_joined_cgroup_v1(bundle: &Path) -> Result<Option<PathBuf>> {
 }
 
 fn load_spec(bundle: &Path) -> Result<Spec> {
-    Spec::load(bundle.join("config.json")).map_err(|error| anyhow!("the bundle's config.json: {error}"))
+    Spec::load(bundle.join("config.json")).context("the bundle's config.json")
 }
 
 fn exec(bundle: &Path, id: &str, process: &Path, stdio: Stdio) -> Result<i32> {
