@@ -58,7 +58,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     )
 }
 
-/// The image that keeps a pod's namespaces: the tests' Linux image, which sleeps.
+/// The image that keeps a pod's namespaces: the tests' Linux image, which only sleeps
+/// when it is not told otherwise.
 pub(crate) const PAUSE: &str = "docker.io/library/pause:latest";
 
 const CNI: &str = r#"{

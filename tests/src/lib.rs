@@ -6,6 +6,7 @@
 //! protects nothing.
 
 pub mod container;
+pub mod cri;
 pub mod docker;
 pub mod http;
 pub mod image;

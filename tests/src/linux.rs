@@ -26,7 +26,7 @@ pub(crate) fn pack(name: &str, archive: &Path) {
     let config = json!({
         "os": "linux",
         "architecture": PLATFORM.trim_start_matches("linux/"),
-        "config": { "Cmd": ["/bin/sh"], "Env": ["PATH=/bin"], "WorkingDir": "/" },
+        "config": { "Cmd": ["/bin/sleep", "1000000"], "Env": ["PATH=/bin"], "WorkingDir": "/" },
         "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
     });
     let config = config.to_string().into_bytes();

@@ -15,7 +15,10 @@ fn outlives(restart: fn(&Docker)) {
     restart(&docker);
     assert_eq!(http::get(&url).status, 200);
     assert_eq!(web.inspect("{{.State.Status}} {{.State.Pid}}"), format!("running {pid}"));
-    docker.does("docker exec web ssr health; docker top web");
+    // dockerd needs a while to connect to a new containerd.
+    let health = || (docker.says("docker exec web ssr health").code == 0).then_some(());
+    assert!(shell::poll(health).is_some(), "{}", docker.says("docker exec web ssr health").stderr);
+    docker.does("docker top web");
     assert_eq!(http::get(&format!("{url}log?text=needle")).status, 200);
     web.wait_for_log("logged: needle");
     docker.does("docker stop web");
