@@ -10,6 +10,12 @@ PREFIX ?= /usr/local
 # selected, and would compile them again for another selection.
 CARGO = scripts/cargo-release.sh
 
+# Tests of what ctr and Docker do, whatever their version.
+TEST_CTR = $(addprefix --test ,container image linux memory refusals tasks)
+TEST_DOCKER = $(addprefix --test ,docker_image docker_linux docker_restart docker_site)
+# $(call test-in,trixie) runs tests where another Debian's containerd and Docker are.
+test-in = $(CARGO) test --config 'target."cfg(unix)".runner = ["scripts/lab.sh", "$(1)"]'
+
 export PORT
 
 help: ## List the targets
@@ -39,9 +45,14 @@ test-fast: build ## Run the tests that need no container
 	$(CARGO) test --lib --bins --test build --test serve --test site --test deploy
 	node --test scripts
 
-test-e2e: image ## Run the tests under containerd and Docker, as root
-	scripts/setup.sh containerd docker
-	$(CARGO) test --test container --test demo --test docker --test image --test refusals --test storm
+test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
+	scripts/setup.sh containerd lab
+	$(CARGO) test $(TEST_CTR) --test demo --test storm
+	$(call test-in,forky) $(TEST_DOCKER) --test cri
+
+test-matrix: test-e2e ## Run them under every containerd and Docker there is
+	$(call test-in,forky) $(TEST_CTR) --test churn --test faults
+	$(call test-in,trixie) $(TEST_CTR) $(TEST_DOCKER)
 
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
@@ -72,4 +83,4 @@ install: ## Install both binaries below PREFIX (/usr/local)
 uninstall: ## Remove what install has put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-browser lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-browser lint bench dist install uninstall

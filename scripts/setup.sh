@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and is not there yet:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|dist|docker...
+#   scripts/setup.sh build|containerd|lint|browser|bench|dist|lab...
 #
 # Debian packages come by apt (as root, or through sudo), Rust targets by rustup,
 # and zig from PyPI into .cache/zig. Nothing is done where nothing is missing.
@@ -63,7 +63,7 @@ build() {
 }
 
 containerd() {
-  apt_packages containerd runc util-linux mount procps curl
+  apt_packages containerd runc busybox-static util-linux mount procps curl
 }
 
 lint() {
@@ -87,7 +87,7 @@ dist() {
   scripts/zig-path.sh >/dev/null
 }
 
-docker() {
+lab() {
   apt_packages debootstrap util-linux mount procps
 }
 
@@ -101,10 +101,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|docker..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|lab..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | dist | docker) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, docker" ;;
+    build | containerd | lint | browser | bench | dist | lab) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, lab" ;;
   esac
 done
