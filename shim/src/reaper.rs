@@ -114,3 +114,34 @@ impl Reaper {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn children_are_collected_and_those_that_are_awaited_told_of() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let reaper = Reaper::start().unwrap();
+            let (_, exit) = reaper.spawn(|| shell("exit 3").spawn().map(|child| child.id())).unwrap();
+            assert_eq!(exit.await.unwrap().code, 3);
+            let (_, exit) = reaper.spawn(|| shell("kill -9 $$").spawn().map(|child| child.id())).unwrap();
+            assert_eq!(exit.await.unwrap().code, 137);
+
+            // One that ends before anybody waits for it, as a container's process may.
+            let _remember = reaper.remember();
+            let pid = i32::try_from(shell("exit 5").spawn().unwrap().id()).unwrap();
+            let (_, later) = reaper.spawn(|| shell("exit 0").spawn().map(|child| child.id())).unwrap();
+            later.await.unwrap();
+            assert_eq!(reaper.wait(pid).await.unwrap().code, 5);
+        });
+    }
+
+    fn shell(line: &str) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", line]);
+        command
+    }
+}

@@ -170,3 +170,92 @@ fn start_logger(program: &str, id: &str, namespace: &str) -> Result<(File, File)
     let file = |writer: std::io::PipeWriter| File::from(std::os::fd::OwnedFd::from(writer));
     Ok((file(stdout_writer), file(stderr_writer)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::stat::Mode;
+    use std::io::{Read as _, Write as _};
+
+    fn stdio(directory: &Path, scheme: &str, name: &str) -> Stdio {
+        let path = directory.join(name).display().to_string();
+        Stdio { stdout: format!("{scheme}{path}"), ..Stdio::default() }
+    }
+
+    /// What the runtime would open as the output.
+    fn output(prepared: &Prepared) -> PathBuf {
+        match &prepared.files {
+            runtime::Stdio::Files { stdout, .. } => stdout.clone().unwrap(),
+            runtime::Stdio::Terminal { .. } => panic!("no terminal was asked for"),
+        }
+    }
+
+    #[test]
+    fn a_file_gets_its_directories_and_an_unknown_scheme_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let prepared = stdio(directory.path(), "file://", "a/b/log").prepare("c", "n").unwrap();
+        assert_eq!(output(&prepared), directory.path().join("a/b/log"));
+        assert!(directory.path().join("a/b").is_dir());
+        let Err(error) = stdio(directory.path(), "http://", "x").prepare("c", "n") else {
+            panic!("accepted")
+        };
+        assert!(error.to_string().contains("'http'"));
+    }
+
+    #[test]
+    fn a_process_does_not_meet_a_closed_pipe_while_nobody_reads() {
+        let directory = tempfile::tempdir().unwrap();
+        nix::unistd::mkfifo(&directory.path().join("out"), Mode::S_IRWXU).unwrap();
+        let prepared = stdio(directory.path(), "", "out").prepare("c", "n").unwrap();
+        let mut process = OpenOptions::new().write(true).open(output(&prepared)).unwrap();
+        let held = prepared.hold().unwrap();
+        process.write_all(b"kept for whoever reads later").unwrap();
+        let mut text = String::new();
+        let mut reader = File::open(directory.path().join("out")).unwrap();
+        drop((process, held));
+        reader.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "kept for whoever reads later");
+    }
+
+    #[test]
+    fn the_input_ends_when_containerd_says_so_and_not_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("in");
+        nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
+        let stdin = Stdio { stdin: path.display().to_string(), ..Stdio::default() };
+        let prepared = stdin.prepare("c", "n").unwrap();
+        let mut process = File::open(&path).unwrap();
+        let mut held = prepared.hold().unwrap();
+        // A client comes, writes and goes.
+        OpenOptions::new().write(true).open(&path).unwrap().write_all(b"one").unwrap();
+        let mut bytes = [0; 8];
+        assert_eq!(process.read(&mut bytes).unwrap(), 3);
+        OpenOptions::new().write(true).open(&path).unwrap().write_all(b"two").unwrap();
+        held.close_input();
+        assert_eq!(process.read(&mut bytes).unwrap(), 3);
+        assert_eq!(process.read(&mut bytes).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_logging_program_reads_both_outputs_after_it_has_said_that_it_is_ready() {
+        let directory = tempfile::tempdir().unwrap();
+        let program = directory.path().join("logger");
+        let log = directory.path().join("log");
+        let text =
+            format!("#!/bin/sh\nexec 5>&-\n{{ echo $CONTAINER_ID $1 $2; cat <&3; }} >{}\n", log.display());
+        std::fs::write(&program, text).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let prepared = stdio(directory.path(), "binary://", "logger?key=value").prepare("site", "n").unwrap();
+        let mut process = OpenOptions::new().write(true).open(output(&prepared)).unwrap();
+        process.write_all(b"hello\n").unwrap();
+        drop((process, prepared));
+        let expected = "site key value\nhello\n";
+        for _ in 0..500 {
+            if std::fs::read_to_string(&log).is_ok_and(|text| text == expected) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        panic!("the log is {:?}", std::fs::read_to_string(&log));
+    }
+}

@@ -10,7 +10,7 @@ use crate::lab::Lab;
 use crate::shell::{self, Output};
 
 /// The runtime under test. Another one shows what it does with the same tests.
-fn runtime() -> String {
+pub(crate) fn runtime() -> String {
     std::env::var("SSR_TEST_RUNTIME").unwrap_or_else(|_| "io.containerd.ssr.v1".to_owned())
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::shell::{self, Output};
-use crate::{Image, leaks};
+use crate::{Image, container, leaks};
 
 /// A containerd and a dockerd.
 pub struct Docker {
@@ -91,7 +91,7 @@ impl Docker {
         bash.args(["-euc", session]);
         let site = self.site.get_or_init(|| self.loaded(Image::of_site("site.js")));
         let linux = self.linux.get_or_init(|| self.loaded(Image::of_linux()));
-        let runtime = "--runtime=io.containerd.ssr.v1";
+        let runtime = format!("--runtime={}", container::runtime());
         bash.env("site", format!("{runtime} --platform=wasi/wasm {}", site.short_name()));
         bash.env("linux", format!("{runtime} {}", linux.short_name()));
         bash
