@@ -171,6 +171,11 @@ impl Container<'_> {
         &self.id
     }
 
+    /// The `ctr run` that reads the container's output.
+    pub fn client(&self) -> u32 {
+        self.ctr.as_ref().expect("a container that is not detached").id()
+    }
+
     /// GET a path of the site.
     pub fn get(&self, path: &str) -> Answer {
         http::get(&self.url(path))

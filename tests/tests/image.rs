@@ -11,9 +11,7 @@ const EMPTY: &[u8] = b"\0asm\x01\0\0\0";
 fn containerd_imports_the_archive_under_its_full_name() {
     let lab = Lab::start();
     let image = Image::of_module(EMPTY);
-    let said = lab.import(&image);
-    assert!(said.stdout.contains(image.name()), "{}", said.stdout);
-
+    lab.import(&image);
     let list = shell::run(&mut lab.ctr(["image", "ls"])).success().stdout;
     let line = list.lines().find(|line| line.starts_with(image.name()));
     assert!(line.is_some_and(|line| line.contains("wasi/wasm")), "{list}");
