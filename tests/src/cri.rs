@@ -174,7 +174,6 @@ impl Pod<'_> {
                     namespace_options: Some(self.namespaces.clone()),
                     ..Default::default()
                 }),
-                ..Default::default()
             }),
             ..Default::default()
         };
