@@ -47,11 +47,11 @@ test-fast: build ## Run the tests that need no container
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
 	scripts/setup.sh containerd lab
-	$(CARGO) test $(TEST_CTR) --test demo --test storm
-	$(call test-in,forky) $(TEST_DOCKER) --test cri
+	$(CARGO) test $(TEST_CTR) --test demo --test faults --test storm
+	$(call test-in,forky) $(TEST_DOCKER) --test churn --test cri
 
 test-matrix: test-e2e ## Run them under every containerd and Docker there is
-	$(call test-in,forky) $(TEST_CTR) --test churn --test faults
+	$(call test-in,forky) $(TEST_CTR) --test faults
 	$(call test-in,trixie) $(TEST_CTR) $(TEST_DOCKER)
 
 test-browser: image ## Run the tests in Chromium

@@ -9,9 +9,14 @@ mod stack_trace;
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use log::{Level, LevelFilter};
+use ssr_server::log_buffer::LogBuffer;
+
+/// How long what is still to be logged at the end may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// Server-rendered websites as WebAssembly.
 #[derive(Parser)]
@@ -32,14 +37,27 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    start_logging();
+    let log = match start_logging() {
+        Ok(log) => log,
+        Err(error) => {
+            eprintln!("ssr: cannot start a thread: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let code = run(&log);
+    log.flush_within(LAST_LINES);
+    code
+}
+
+fn run(log: &LogBuffer) -> ExitCode {
     let result = match Cli::parse().command {
         Command::Build(args) => build::run(&args),
         Command::Serve(args) => {
             return match serve::run(&args) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("ssr: {error}");
+                    // After what was said before.
+                    log.push(format!("ssr: {error}\n").as_bytes());
                     ExitCode::from(error.exit_code())
                 }
             };
@@ -57,8 +75,10 @@ fn main() -> ExitCode {
 
 /// Log lines for people, as a container has them. How much is said is set by
 /// `SSR_LOG` when a site is served; libraries are heard from warnings on.
-fn start_logging() {
+fn start_logging() -> std::io::Result<LogBuffer> {
+    let log = LogBuffer::to_stderr()?;
     env_logger::Builder::new()
+        .target(env_logger::Target::Pipe(Box::new(log.clone())))
         .filter_level(LevelFilter::Warn)
         .filter_module("ssr", LevelFilter::Debug)
         .filter_module("ssr_server", LevelFilter::Debug)
@@ -68,4 +88,5 @@ fn start_logging() {
         })
         .init();
     log::set_max_level(LevelFilter::Info);
+    Ok(log)
 }

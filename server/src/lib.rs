@@ -11,6 +11,7 @@ pub mod error;
 pub mod guest;
 pub mod health;
 pub mod http;
+pub mod log_buffer;
 pub mod module;
 pub mod render;
 pub mod response;
@@ -62,6 +63,8 @@ pub fn run(args: &[String], env: &[(String, String)], module: Option<Vec<u8>>) -
     match result {
         Ok(()) => 0,
         Err(error) => {
+            // After what was said before.
+            log::logger().flush();
             eprintln!("ssr: {error}");
             error.exit_code()
         }
@@ -151,7 +154,10 @@ impl StopSignals {
     fn catch() -> Result<Self, StartError> {
         let catch =
             |kind| signal(kind).map_err(|error| StartError::Internal(format!("no signal handler: {error}")));
-        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+        let caught =
+            Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? };
+        unblock_signals();
+        Ok(caught)
     }
 
     /// Waits for one; says which it was.
@@ -160,6 +166,19 @@ impl StopSignals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+}
+
+/// The shim starts a container with both of them blocked: one that comes before
+/// there is a handler waits instead of being dropped.
+fn unblock_signals() {
+    // SAFETY: the set is initialised by `sigemptyset`.
+    unsafe {
+        let mut set = std::mem::MaybeUninit::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
+        libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }
 

@@ -8,6 +8,7 @@ use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
 use libcontainer::seccomp;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::fcntl::AtFlags;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd;
 
 use crate::entrypoint::Entrypoint;
@@ -36,13 +37,22 @@ impl Executor for EntrypointExecutor {
     /// is the answer to the request to create it.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         let refused = |reason| ExecutorValidationError::ArgValidationError(format!("{REFUSED}{reason}"));
-        find(spec).map(|_| ()).map_err(refused)
+        let entrypoint = find(spec).map_err(refused)?;
+        if let Entrypoint::Module(_) = entrypoint {
+            // The kernel drops what a namespace's first process has no handler for. The
+            // server takes these when it has one (`ssr_server::serve`).
+            mask(&[Signal::SIGTERM, Signal::SIGINT]);
+        }
+        Ok(())
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
         let entrypoint = find(spec).map_err(ExecutorError::Other)?;
         if let Self::Further(Some(filter)) = self {
             install(filter)?;
+        }
+        if let Entrypoint::Program(_) = entrypoint {
+            mask(&[]);
         }
         reset_signals();
         let error = execute(spec, &entrypoint);
@@ -108,6 +118,13 @@ fn reset_signals() {
         // SAFETY: the default is no handler. Numbers that have none are refused.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
+}
+
+/// Blocks these signals, and no others.
+fn mask(signals: &[Signal]) {
+    let set: SigSet = signals.iter().copied().collect();
+    // It fails for wrong numbers only.
+    let _ = set.thread_set_mask();
 }
 
 /// The environment that libcontainer has made of the specification's.

@@ -15,10 +15,15 @@ const HEALTH: &str = "health";
 
 /// Exit code for arguments that are not understood (EX_USAGE).
 const USAGE: u8 = 64;
+/// Exit code for a failure on this side (EX_SOFTWARE).
+const FAILED: u8 = 70;
 
 /// Runs a command; `args` are without the program's name.
 pub fn main(args: &[OsString]) -> ExitCode {
-    logger::to_stderr();
+    if let Err(error) = logger::to_stderr() {
+        eprintln!("ssr: cannot start a thread ({error}): the container's limit of processes may be too low");
+        return FAILED.into();
+    }
     // It would be the number of the descriptor that was executed.
     let _ = nix::sys::prctl::set_name(c"ssr");
     let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -34,5 +39,6 @@ pub fn main(args: &[OsString]) -> ExitCode {
             USAGE
         }
     };
+    log::logger().flush();
     code.into()
 }

@@ -22,7 +22,12 @@ pub async fn take(step: &Step, reaper: &Reaper) -> Result<i32> {
     let mut child = None;
     let exit = reaper.spawn(|| {
         let mut runtime = Command::new("/proc/self/exe");
-        runtime.arg(COMMAND).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        runtime
+            .arg(COMMAND)
+            .arg(std::process::id().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let spawned = runtime.spawn()?;
         let pid = spawned.id();
         child = Some(spawned);

@@ -5,22 +5,23 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Mutex, OnceLock};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use ssr_server::log_buffer::LogBuffer;
 
 /// containerd's pipe, created in the bundle before it starts the shim there.
 const PIPE: &str = "log";
 
-static LOGGER: Logger = Logger { pipe: Mutex::new(None), in_container: AtomicBool::new(false) };
+static LOGGER: Logger = Logger { pipe: Mutex::new(None), container: OnceLock::new() };
 
 struct Logger {
     pipe: Mutex<Option<File>>,
-    in_container: AtomicBool,
+    /// In the container's process: the way to its log.
+    container: OnceLock<LogBuffer>,
 }
 
 /// Installs the logger and opens containerd's pipe if this process has one.
@@ -35,12 +36,16 @@ pub fn init() {
     }
 }
 
+/// How long what is still to be logged at the end may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 /// Installs the logger in the container's process.
-pub fn to_stderr() {
-    LOGGER.in_container.store(true, Ordering::Relaxed);
+pub fn to_stderr() -> io::Result<()> {
+    let _ = LOGGER.container.set(LogBuffer::to_stderr()?);
     if log::set_logger(&LOGGER).is_ok() {
         log::set_max_level(LevelFilter::Info);
     }
+    Ok(())
 }
 
 /// Opened now, not at the first message, because the container's root is another
@@ -70,9 +75,8 @@ impl Log for Logger {
             return;
         }
         // A message that cannot be delivered is lost: there is nowhere to say so.
-        if self.in_container.load(Ordering::Relaxed) {
-            let line = container_line(record);
-            let _ = std::io::stderr().write_all(line.as_bytes());
+        if let Some(log) = self.container.get() {
+            log.push(container_line(record).as_bytes());
         } else if let Ok(mut pipe) = self.pipe.lock()
             && let Some(pipe) = pipe.as_mut()
         {
@@ -81,7 +85,11 @@ impl Log for Logger {
         }
     }
 
-    fn flush(&self) {}
+    fn flush(&self) {
+        if let Some(log) = self.container.get() {
+            log.flush_within(LAST_LINES);
+        }
+    }
 }
 
 /// A line for people: `warn: message`, with `info` left out as the usual case.

@@ -12,13 +12,14 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use containerd_shim::mount;
 use libcgroups::common::{CgroupSetup, get_cgroup_setup};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use libcontainer::syscall::syscall::SyscallType;
+use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::executor::{EntrypointExecutor, REFUSED};
@@ -67,12 +68,23 @@ pub type Answer = Result<i32, String>;
 pub fn main() -> ExitCode {
     // First, while the number of its descriptor is free.
     let opened = own_binary::open();
-    let answer: Answer = opened.and_then(|()| step()).map_err(|error| format!("{error:#}"));
+    let answer: Answer =
+        opened.and_then(|()| end_with_parent()).and_then(|()| step()).map_err(|error| format!("{error:#}"));
     let written = serde_json::to_vec(&answer).map(|answer| io::stdout().write_all(&answer));
     match (answer, written) {
         (Ok(_), Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
     }
+}
+
+/// Whoever has asked for the step cleans up when it is lost half way; nobody does
+/// when its shim has been killed, unless this process ends as well and leaves the
+/// rest to containerd's call of `delete`.
+fn end_with_parent() -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    let parent = std::env::args().nth(2).context("the runtime is not told who asks")?;
+    ensure!(parent == nix::unistd::getppid().to_string(), "the shim has ended");
+    Ok(())
 }
 
 fn step() -> Result<i32> {
