@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and is not there yet:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|dist|lab...
+#   scripts/setup.sh build|containerd|lint|browser|bench|dist|lab|vm...
 #
 # Debian packages come by apt (as root, or through sudo), Rust targets by rustup,
 # and zig from PyPI into .cache/zig. Nothing is done where nothing is missing.
@@ -87,6 +87,10 @@ dist() {
   scripts/zig-path.sh >/dev/null
 }
 
+vm() {
+  apt_packages qemu-system-x86 busybox-static cpio
+}
+
 lab() {
   apt_packages debootstrap util-linux mount procps
 }
@@ -101,10 +105,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|lab..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|lab|vm..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | dist | lab) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, lab" ;;
+    build | containerd | lint | browser | bench | dist | lab | vm) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, lab, vm" ;;
   esac
 done

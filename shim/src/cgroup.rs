@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libcgroups::common::{
-    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, FreezerState, create_cgroup_manager,
+    AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, DEFAULT_CGROUP_ROOT,
+    FreezerState, create_cgroup_manager, get_cgroup_setup,
 };
 use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
 use nix::sys::signal::{Signal, kill};
@@ -29,6 +30,18 @@ impl Cgroup {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         let path = libcontainer::utils::get_cgroup_path(&path, id);
         Ok(Self { path, id: id.to_owned(), systemd })
+    }
+
+    /// Makes the directories above it, on cgroup v2: libcgroups 0.7 fails where two
+    /// containers make the same one at the same time.
+    pub fn make_parents(&self) -> Result<()> {
+        if self.systemd || !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
+            return Ok(());
+        }
+        let below = self.path.strip_prefix("/").unwrap_or(&self.path);
+        let Some(parent) = below.parent() else { return Ok(()) };
+        let parent = Path::new(DEFAULT_CGROUP_ROOT).join(parent);
+        std::fs::create_dir_all(&parent).with_context(|| format!("cannot make '{}'", parent.display()))
     }
 
     fn manager(&self) -> Result<AnyCgroupManager> {

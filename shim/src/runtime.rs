@@ -22,6 +22,7 @@ use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
+use crate::cgroup::Cgroup;
 use crate::executor::{EntrypointExecutor, REFUSED};
 use crate::own_binary;
 
@@ -110,6 +111,7 @@ fn step() -> Result<i32> {
 
 fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
     let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
+    Cgroup::of_bundle(bundle, id, systemd)?.make_parents()?;
     let bundle = without_joined_cgroup_v1(bundle)?.unwrap_or_else(|| bundle.to_owned());
     let container =
         builder.as_init(bundle).with_systemd(systemd).with_detach(true).build().map_err(described)?;
@@ -195,7 +197,7 @@ fn delete(bundle: &Path, id: &str) -> Result<()> {
         // Never made, or removed before.
         Err(_) => Ok(()),
     };
-    let swept = crate::cgroup::Cgroup::of_bundle(bundle, id, false).and_then(|cgroup| cgroup.remove());
+    let swept = Cgroup::of_bundle(bundle, id, false).and_then(|cgroup| cgroup.remove());
     let unmounted = unmount_root(bundle);
     removed.context("cannot remove the container").and(swept).and(unmounted)
 }
