@@ -192,6 +192,20 @@ fn health_by_exec_is_0_where_the_site_answers_and_1_where_not() {
 }
 
 #[test]
+fn a_module_can_be_executed_beside_the_one_that_is_served() {
+    let docker = Docker::shared();
+    let _gone = docker.named("second");
+    docker.does("docker run -d --name second $site");
+    docker.does("docker exec -d -e SSR_LISTEN=127.0.0.1:9090 second /ssr.wasm /dist");
+    let healthy = "docker exec -e SSR_LISTEN=127.0.0.1:9090 second ssr health";
+    assert!(shell::poll(|| (docker.says(healthy).code == 0).then_some(())).is_some());
+    // The same address again is refused by the module's own words.
+    let said = docker.says("docker exec second /ssr.wasm /dist");
+    assert_eq!(said.code, 69, "{}{}", said.stdout, said.stderr);
+    assert!(said.stderr.contains("0.0.0.0:8080"), "{}", said.stderr);
+}
+
+#[test]
 fn a_paused_site_does_not_answer_and_an_unpaused_one_does() {
     let docker = Docker::shared();
     let web = docker.named("paused");
