@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use containerd_shim::api::DeleteResponse;
+use containerd_shim::api::{DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest};
 use containerd_shim::asynchronous::{ExitSignal, spawn};
 use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult};
 use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim::protos::protobuf::{Message, MessageField};
-use containerd_shim::protos::shim_async::create_task;
+use containerd_shim::protos::shim_async::{Client, TaskClient, create_task};
+use containerd_shim::protos::ttrpc;
 use containerd_shim::protos::ttrpc::asynchronous::Server;
 use containerd_shim::protos::ttrpc::asynchronous::transport::Listener;
 use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
@@ -51,6 +52,9 @@ const MOST_INPUT: u64 = 4 << 20;
 
 /// How long the shim waits at its end for containerd to take its last events.
 const LAST_EVENTS: Duration = Duration::from_secs(5);
+
+/// How long a shim may take for each of the last requests.
+const LAST_REQUEST: Duration = Duration::from_secs(5);
 
 /// Exit code of a container whose shim has died: that of a killed process.
 const KILLED: u32 = 137;
@@ -243,7 +247,7 @@ fn release_parent() -> Result<()> {
     Ok(())
 }
 
-/// Cleans up after a shim that has died without: ends the container's processes
+/// Cleans up after a shim that containerd has lost: ends the container's processes
 /// and removes what the kernel has of it.
 async fn delete(flags: &Flags) -> Result<()> {
     let bundle = match flags.bundle.as_str() {
@@ -255,9 +259,12 @@ async fn delete(flags: &Flags) -> Result<()> {
         let step = Step::Delete { bundle: bundle.clone(), id: flags.id.clone() };
         launcher::take(&step, &Reaper::start()?).await?;
     }
-    // Of a pod's shim, which other containers may still use, only if it is dead.
-    if !address.is_empty() && !answers(&address) {
-        let _ = fs::remove_file(socket_path(&address));
+    if !address.is_empty() {
+        match answers(&address) {
+            // Killed before it told the shim to end, containerd does not tell it later.
+            true => forget(&address, &flags.id).await,
+            false => drop(fs::remove_file(socket_path(&address))),
+        }
     }
     let response = DeleteResponse {
         exit_status: KILLED,
@@ -266,6 +273,19 @@ async fn delete(flags: &Flags) -> Result<()> {
     };
     std::io::stdout().write_all(&response.write_to_bytes()?)?;
     Ok(())
+}
+
+/// Has a shim that lives take note of a container's end, and end itself unless it
+/// serves other containers of the pod. Each request fails where there is nothing
+/// left to do.
+async fn forget(address: &str, id: &str) {
+    let Ok(client) = Client::connect(address).await else { return };
+    let shim = TaskClient::new(client);
+    let limit = || ttrpc::context::with_duration(LAST_REQUEST);
+    let id = id.to_owned();
+    let _ = shim.wait(limit(), &WaitRequest { id: id.clone(), ..WaitRequest::default() }).await;
+    let _ = shim.delete(limit(), &DeleteRequest { id: id.clone(), ..DeleteRequest::default() }).await;
+    let _ = shim.shutdown(limit(), &ShutdownRequest { id, ..ShutdownRequest::default() }).await;
 }
 
 #[cfg(test)]

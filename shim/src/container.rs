@@ -38,6 +38,8 @@ pub struct Container {
     paused: AtomicBool,
     /// Whether the kernel ends all its processes with the first.
     own_pids: bool,
+    /// Held by the one who removes it.
+    pub removal: tokio::sync::Mutex<()>,
 }
 
 /// A process that exec adds.
@@ -94,6 +96,7 @@ impl Container {
             further: Mutex::default(),
             paused: AtomicBool::new(false),
             own_pids: has_own_pids(&spec),
+            removal: tokio::sync::Mutex::default(),
         };
         container.init.set_life(Life::Created { pid });
         if let Err(error) = container.init.attach(io) {
@@ -240,12 +243,15 @@ impl Container {
         Ok(true)
     }
 
-    /// Sends a signal to all its processes.
-    pub fn kill_all(&self, signal: u32) -> Result<()> {
+    /// Sends a signal to all its processes. `false` if they have ended.
+    pub fn kill_all(&self, signal: u32) -> Result<bool> {
+        if self.init.life().exit().is_some() {
+            return Ok(false);
+        }
         let signal = i32::try_from(signal)?;
         self.cgroup.signal(signal)?;
         self.thaw_the_dead(signal);
-        Ok(())
+        Ok(true)
     }
 
     /// A paused process on cgroup v1 does not die before it is let go on.

@@ -11,6 +11,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use containerd_shim::mount;
@@ -31,6 +32,12 @@ pub const COMMAND: &str = "runtime";
 
 /// The directory in a bundle that holds libcontainer's state of the container.
 const STATE: &str = "state";
+
+/// The file in a bundle that is locked by whoever makes processes of the container.
+const LOCK: &str = "runtime.lock";
+
+/// How long those may take to end who make processes when the container is deleted.
+const GONE: Duration = Duration::from_secs(5);
 
 /// What is to be done to the container of a bundle.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,8 +98,11 @@ fn end_with_parent() -> Result<()> {
 fn step() -> Result<i32> {
     let mut input = Vec::new();
     io::stdin().read_to_end(&mut input)?;
+    // Inherited by what this forks, until that executes what it is to run.
+    let mut _lock = None;
     match serde_json::from_slice(&input).context("the runtime is told nothing it knows")? {
         Step::Create { bundle, id, mounts, systemd, stdio } => {
+            _lock = Some(lock(&bundle)?);
             let created = mount_root(&bundle, &mounts)
                 .and_then(|()| create(&bundle, &id, systemd, stdio).context("cannot create the container"));
             if created.is_err() {
@@ -104,7 +114,10 @@ fn step() -> Result<i32> {
             load(&bundle, &id)?.start().map_err(described).context("cannot start the container")?;
             Ok(0)
         }
-        Step::Exec { bundle, id, process, stdio } => exec(&bundle, &id, &process, stdio),
+        Step::Exec { bundle, id, process, stdio } => {
+            _lock = Some(lock(&bundle)?);
+            exec(&bundle, &id, &process, stdio)
+        }
         Step::Delete { bundle, id } => delete(&bundle, &id).map(|()| 0),
     }
 }
@@ -190,16 +203,45 @@ fn load(bundle: &Path, id: &str) -> Result<Container> {
     Container::load(bundle.join(STATE).join(id)).map_err(described)
 }
 
+/// Keeps the container from being deleted under this runtime, and under the
+/// processes that it forks: they outlive it when it is killed, and make cgroups.
+fn lock(bundle: &Path) -> Result<File> {
+    let path = bundle.join(LOCK);
+    let file = OpenOptions::new().append(true).create(true).open(&path);
+    let locked = file.and_then(|file| file.lock_shared().map(|()| file));
+    locked.with_context(|| format!("cannot lock '{}'", path.display()))
+}
+
+/// Waits until nobody makes processes of the container, whose processes are ended
+/// meanwhile: one that waits to be started is still such a copy of the runtime.
+fn wait_for_lock(bundle: &Path, cgroup: &Cgroup) -> Result<()> {
+    // There is none where nothing was made.
+    let Ok(lock) = File::open(bundle.join(LOCK)) else { return Ok(()) };
+    let until = Instant::now() + GONE;
+    while lock.try_lock().is_err() {
+        ensure!(Instant::now() < until, "processes that make the container do not end");
+        let _ = cgroup.signal(libc::SIGKILL);
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
 /// Takes away whatever there is, and reports the first thing that would not go.
 fn delete(bundle: &Path, id: &str) -> Result<()> {
+    // containerd, killed while it removed the bundle, goes on with that after all this.
+    let cgroup = match bundle.join("config.json").exists() {
+        true => Some(Cgroup::of_bundle(bundle, id, false)?),
+        false => None,
+    };
+    let waited = cgroup.as_ref().map_or(Ok(()), |cgroup| wait_for_lock(bundle, cgroup));
     let removed = match load(bundle, id) {
         Ok(mut container) => container.delete(true).map_err(described),
         // Never made, or removed before.
         Err(_) => Ok(()),
     };
-    let swept = Cgroup::of_bundle(bundle, id, false).and_then(|cgroup| cgroup.remove());
+    let swept = cgroup.map_or(Ok(()), |cgroup| cgroup.remove());
     let unmounted = unmount_root(bundle);
-    removed.context("cannot remove the container").and(swept).and(unmounted)
+    waited.and(removed.context("cannot remove the container")).and(swept).and(unmounted)
 }
 
 fn mount_root(bundle: &Path, mounts: &[Mount]) -> Result<()> {

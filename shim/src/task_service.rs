@@ -23,6 +23,7 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use crate::container::Container;
 use crate::events::Events;
 use crate::metrics;
+use crate::oom::OomKills;
 use crate::process::{Life, Process};
 use crate::reaper::{Exit, Reaper};
 
@@ -52,6 +53,12 @@ fn failed(cause: anyhow::Error) -> ttrpc::Error {
 
 fn number(pid: i32) -> u32 {
     pid.unsigned_abs()
+}
+
+/// Does what a request asks for, whole: ttrpc drops the futures of a connection
+/// that breaks, and containerd may be killed at any moment.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Answer<T>> + Send + 'static) -> Answer<T> {
+    tokio::spawn(work).await.unwrap_or_else(|cause| Err(failed(cause.into())))
 }
 
 impl TaskService {
@@ -117,7 +124,7 @@ impl TaskService {
 
     /// Tells of processes that the kernel has killed for want of memory, as they are.
     fn watch_oom(&self, container: &Arc<Container>) {
-        let watch = match container.oom_kills.as_ref().map(crate::oom::OomKills::watch) {
+        let watch = match container.oom_kills.as_ref().map(OomKills::watch) {
             Some(Ok(watch)) => watch,
             Some(Err(error)) => return log::warn!("{error:#}"),
             None => return,
@@ -135,7 +142,7 @@ impl TaskService {
     }
 
     async fn tell_oom(&self, container: &Container) {
-        if container.oom_kills.as_ref().is_some_and(crate::oom::OomKills::any_new) {
+        if container.oom_kills.as_ref().is_some_and(OomKills::any_new) {
             let event = TaskOOM { container_id: container.id.clone(), ..TaskOOM::default() };
             self.0.events.publish(event).await;
         }
@@ -169,11 +176,8 @@ impl TaskService {
         self.watch_end(Arc::clone(container), exec_id.to_owned(), process, pid, end);
         Ok(pid)
     }
-}
 
-#[async_trait]
-impl Task for TaskService {
-    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> Answer<CreateTaskResponse> {
+    async fn create_container(&self, request: CreateTaskRequest) -> Answer<CreateTaskResponse> {
         if !request.checkpoint.is_empty() {
             return Err(error(Code::UNIMPLEMENTED, "a container cannot be restored from a checkpoint"));
         }
@@ -208,13 +212,62 @@ impl Task for TaskService {
         Ok(CreateTaskResponse { pid: number(pid), ..CreateTaskResponse::default() })
     }
 
-    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> Answer<StartResponse> {
+    async fn start_process(&self, request: StartRequest) -> Answer<StartResponse> {
         let container = self.container(&request.id)?;
         let pid = match request.exec_id.as_str() {
             "" => self.start_init(&container).await?,
             exec_id => self.start_further(&container, exec_id).await?,
         };
         Ok(StartResponse { pid: number(pid), ..StartResponse::default() })
+    }
+
+    async fn delete_process(&self, request: DeleteRequest) -> Answer<DeleteResponse> {
+        let (container, process) = self.process(&request.id, &request.exec_id)?;
+        let life = process.life();
+        if matches!(life, Life::Running { .. }) {
+            let message = format!("container '{}': the process runs; kill it first", request.id);
+            return Err(error(Code::FAILED_PRECONDITION, message));
+        }
+        let exit = if request.exec_id.is_empty() {
+            let _turn = container.removal.lock().await;
+            self.container(&request.id)?;
+            container.remove(&self.0.reaper).await.map_err(failed)?;
+            // Only created so far, it was ended by this.
+            let exit = process.ended().await;
+            self.containers().remove(&request.id);
+            let event = TaskDelete {
+                container_id: request.id,
+                pid: number(life.pid()),
+                exit_status: exit.code,
+                exited_at: MessageField::some(exit.at.clone()),
+                ..TaskDelete::default()
+            };
+            self.0.events.publish(event).await;
+            exit
+        } else {
+            process.detach().await;
+            container.forget(&request.exec_id);
+            life.exit().cloned().unwrap_or_default()
+        };
+        Ok(DeleteResponse {
+            pid: number(life.pid()),
+            exit_status: exit.code,
+            exited_at: MessageField::some(exit.at),
+            ..DeleteResponse::default()
+        })
+    }
+}
+
+#[async_trait]
+impl Task for TaskService {
+    async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> Answer<CreateTaskResponse> {
+        let service = self.clone();
+        to_the_end(async move { service.create_container(request).await }).await
+    }
+
+    async fn start(&self, _: &TtrpcContext, request: StartRequest) -> Answer<StartResponse> {
+        let service = self.clone();
+        to_the_end(async move { service.start_process(request).await }).await
     }
 
     async fn exec(&self, _: &TtrpcContext, request: ExecProcessRequest) -> Answer<Empty> {
@@ -264,48 +317,19 @@ impl Task for TaskService {
 
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> Answer<Empty> {
         let (container, process) = self.process(&request.id, &request.exec_id)?;
-        if request.all && request.exec_id.is_empty() {
-            container.kill_all(request.signal).map_err(failed)?;
-            return Ok(Empty::default());
-        }
-        match container.kill(&process, request.signal).map_err(failed)? {
+        let sent = match request.all && request.exec_id.is_empty() {
+            true => container.kill_all(request.signal),
+            false => container.kill(&process, request.signal),
+        };
+        match sent.map_err(failed)? {
             true => Ok(Empty::default()),
             false => Err(error(Code::NOT_FOUND, "the process has ended, or was never started")),
         }
     }
 
     async fn delete(&self, _: &TtrpcContext, request: DeleteRequest) -> Answer<DeleteResponse> {
-        let (container, process) = self.process(&request.id, &request.exec_id)?;
-        let life = process.life();
-        if matches!(life, Life::Running { .. }) {
-            let message = format!("container '{}': the process runs; kill it first", request.id);
-            return Err(error(Code::FAILED_PRECONDITION, message));
-        }
-        let exit = if request.exec_id.is_empty() {
-            container.remove(&self.0.reaper).await.map_err(failed)?;
-            // Only created so far, it was ended by this.
-            let exit = process.ended().await;
-            self.containers().remove(&request.id);
-            let event = TaskDelete {
-                container_id: request.id,
-                pid: number(life.pid()),
-                exit_status: exit.code,
-                exited_at: MessageField::some(exit.at.clone()),
-                ..TaskDelete::default()
-            };
-            self.0.events.publish(event).await;
-            exit
-        } else {
-            process.detach().await;
-            container.forget(&request.exec_id);
-            life.exit().cloned().unwrap_or_default()
-        };
-        Ok(DeleteResponse {
-            pid: number(life.pid()),
-            exit_status: exit.code,
-            exited_at: MessageField::some(exit.at),
-            ..DeleteResponse::default()
-        })
+        let service = self.clone();
+        to_the_end(async move { service.delete_process(request).await }).await
     }
 
     async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> Answer<PidsResponse> {

@@ -34,7 +34,8 @@ pub fn of_containers(first: u32, dir: &Path, cgroup: &str, before: &[String]) ->
     let root = PathBuf::from(format!("/proc/{first}/root"));
     left.extend(entries(&root.join("run/containerd/s")));
     for namespace in directories(&dir.join("state/io.containerd.runtime.v2.task")) {
-        left.extend(entries(&namespace));
+        // A bundle that containerd has renamed is one whose removal it was killed in.
+        left.extend(entries(&namespace).into_iter().filter(|bundle| !bundle.contains("/.")));
     }
     left
 }

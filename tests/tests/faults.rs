@@ -137,6 +137,23 @@ fn whatever_is_killed_while_containers_start_and_end_everything_can_be_removed()
     }
 }
 
+#[test]
+fn what_containerd_asked_for_is_done_although_it_is_killed_meanwhile() {
+    let lab = Lab::start();
+    for delay in (0..100).step_by(10) {
+        println!("{delay} ms after the command");
+        let container = lab.linux(["sleep", "1000"]).detach();
+        thread::scope(|scope| {
+            let end = scope.spawn(|| container.task(&["delete", "--force"]));
+            thread::sleep(Duration::from_millis(delay));
+            lab.restart("KILL");
+            end.join().unwrap();
+        });
+        remove(container);
+        lab.assert_clean();
+    }
+}
+
 /// Kills those shims that run by now: they have left the process that containerd
 /// started.
 fn kill_shims(lab: &Lab) {
