@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use ssr_server::Source;
 use ssr_server::error::StartError;
 use ssr_server::settings::{Settings, TABLE};
+use ssr_server::{Provision, Source};
 
 /// Arguments of `ssr serve`: the module, the assets, and a flag for each setting.
 #[derive(Debug)]
@@ -63,6 +63,7 @@ pub fn run(args: &ServeArgs) -> Result<(), StartError> {
         let setting = &TABLE[*row];
         settings.set(setting, &format!("--{}", setting.flag), value)?;
     }
-    let source = Source { module: args.module.clone(), bytes: None, assets: args.assets.clone(), env };
+    let source =
+        Source { module: args.module.clone(), code: Provision::Here, assets: args.assets.clone(), env };
     ssr_server::serve(source, &settings)
 }

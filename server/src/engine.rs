@@ -13,12 +13,75 @@ pub const WASM_STACK: usize = 1 << 20;
 /// page instead of being given back and faulted in again.
 const KEEP_RESIDENT: usize = 4 << 20;
 
+/// For what code is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// This machine's processor, with all that it can do.
+    Host,
+    /// Every x86-64 processor.
+    X86_64,
+    /// Every 64-bit ARM processor.
+    Arm64,
+    /// Every 32-bit processor, as the engine's portable bytecode.
+    Arm,
+}
+
+impl Target {
+    /// Those that have a name.
+    pub const PORTABLE: [Self; 3] = [Self::X86_64, Self::Arm64, Self::Arm];
+
+    /// The portable target that this machine runs, if it is one of them.
+    pub const fn of_host() -> Option<Self> {
+        if cfg!(target_arch = "x86_64") {
+            Some(Self::X86_64)
+        } else if cfg!(target_arch = "aarch64") {
+            Some(Self::Arm64)
+        } else if cfg!(target_pointer_width = "32") {
+            Some(Self::Arm)
+        } else {
+            None
+        }
+    }
+
+    /// Its name, as containers' platforms have it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "this machine",
+            Self::X86_64 => "amd64",
+            Self::Arm64 => "arm64",
+            Self::Arm => "arm",
+        }
+    }
+
+    /// The engine's name for it.
+    const fn triple(self) -> Option<&'static str> {
+        match self {
+            // No Cranelift back end there: portable bytecode.
+            Self::Host if cfg!(target_pointer_width = "32") => Some("pulley32"),
+            Self::Host => None,
+            // The C library does not matter to compiled code.
+            Self::X86_64 => Some("x86_64-unknown-linux-gnu"),
+            Self::Arm64 => Some("aarch64-unknown-linux-gnu"),
+            Self::Arm => Some("pulley32"),
+        }
+    }
+
+    fn has_32_bits(self) -> bool {
+        self.triple() == Some("pulley32")
+    }
+}
+
 /// The engine's configuration. Everything that is recorded in compiled code
-/// depends on nothing but the host's word size, so code compiled by one process
-/// can be loaded by another.
-pub fn config(settings: &Settings, interruption: Interruption) -> Result<Config> {
+/// depends on nothing but the target (and, with 32 bits, the most memory of a
+/// render), so code compiled by one process can be loaded by another.
+pub fn config(settings: &Settings, interruption: Interruption, target: Target) -> Result<Config> {
     let mut config = Config::new();
+    if let Some(triple) = target.triple() {
+        config.target(triple)?;
+    }
     config.wasm_backtrace_max_frames(None);
+    // It would tell where in the module a trap was, which nobody asks.
+    config.generate_address_map(false);
     config.max_wasm_stack(WASM_STACK);
     config.memory_init_cow(true);
     config.epoch_interruption(interruption == Interruption::Epoch);
@@ -34,10 +97,9 @@ pub fn config(settings: &Settings, interruption: Interruption) -> Result<Config>
         .linear_memory_keep_resident(if keeps_pages() { KEEP_RESIDENT } else { 0 })
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
-    if cfg!(target_pointer_width = "32") {
-        // No Cranelift back end and no room for guard regions: portable bytecode
-        // with explicit bounds checks, in memories no larger than they may grow.
-        config.target("pulley32")?;
+    if target.has_32_bits() {
+        // No room for guard regions: explicit bounds checks, in memories no larger
+        // than they may grow.
         config.signals_based_traps(false);
         config.memory_reservation(u64::try_from(settings.render_memory).unwrap_or(u64::MAX));
         config.memory_guard_size(0);
@@ -55,9 +117,9 @@ pub fn keeps_pages() -> bool {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= (6, 7)
 }
 
-/// Makes the engine.
+/// Makes the engine that runs code on this machine.
 pub fn engine(settings: &Settings, interruption: Interruption) -> Result<Engine> {
-    Engine::new(&config(settings, interruption)?)
+    Engine::new(&config(settings, interruption, Target::Host)?)
 }
 
 /// The back end's name, as it is told to the site in `SSR_BACKEND`.

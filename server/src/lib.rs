@@ -6,6 +6,8 @@
 
 pub mod asset_response;
 pub mod assets;
+pub mod code_cache;
+pub mod compile;
 pub mod engine;
 pub mod error;
 pub mod guest;
@@ -13,6 +15,7 @@ pub mod health;
 pub mod http;
 pub mod log_buffer;
 pub mod module;
+pub mod node_config;
 pub mod render;
 pub mod response;
 pub mod route;
@@ -21,6 +24,8 @@ pub mod site;
 pub mod time_limit;
 mod wasi;
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,19 +33,32 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use assets::Assets;
+use code_cache::CompileError;
+use code_cache::exchange::{self, Request};
 use error::StartError;
 use render::Renderer;
 use route::Router;
 use settings::Settings;
 use site::Site;
 
+/// Where a module's compiled code comes from.
+#[derive(Debug)]
+pub enum Provision {
+    /// The module is compiled in this process.
+    Here,
+    /// So it is, and these are its bytes: they came in another way than as a file.
+    Bytes(Vec<u8>),
+    /// It is asked for at the other end of this socket; see [`code_cache::exchange`].
+    Elsewhere(OwnedFd),
+}
+
 /// What is to be served.
 #[derive(Debug)]
 pub struct Source {
     /// The module's file name.
     pub module: String,
-    /// Its bytes, where they came in another way than as that file.
-    pub bytes: Option<Vec<u8>>,
+    /// Where its code comes from.
+    pub code: Provision,
     /// The directory of assets, if there is one.
     pub assets: Option<PathBuf>,
     /// The site's environment.
@@ -49,11 +67,10 @@ pub struct Source {
 
 /// Runs a container's process: `args` as in the image's entrypoint and command
 /// (the module's path, then the directory of assets), `env` as the container's
-/// environment. `module` holds the module's bytes where the image carries it as
-/// a layer of its own instead of a file. Returns the exit code; errors have been
-/// written to standard error by then.
-pub fn run(args: &[String], env: &[(String, String)], module: Option<Vec<u8>>) -> u8 {
-    let result = container_source(args, env, module).and_then(|source| {
+/// environment. Returns the exit code; errors have been written to standard error
+/// by then.
+pub fn run(args: &[String], env: &[(String, String)], code: Provision) -> u8 {
+    let result = container_source(args, env, code).and_then(|source| {
         let settings = Settings::from_env(env)?;
         for name in settings::unknown_variables(env) {
             log::warn!("the variable {name} is no setting of this server; misspelt?");
@@ -74,7 +91,7 @@ pub fn run(args: &[String], env: &[(String, String)], module: Option<Vec<u8>>) -
 fn container_source(
     args: &[String],
     env: &[(String, String)],
-    bytes: Option<Vec<u8>>,
+    code: Provision,
 ) -> Result<Source, StartError> {
     let (module, rest) =
         args.split_first().ok_or_else(|| StartError::Usage("the image has no entrypoint".to_owned()))?;
@@ -83,7 +100,7 @@ fn container_source(
         [assets] => Some(PathBuf::from(assets)),
         [_, more @ ..] => return Err(StartError::Usage(format!("unexpected arguments: {}", more.join(" ")))),
     };
-    Ok(Source { module: module.clone(), bytes, assets, env: env.to_vec() })
+    Ok(Source { module: module.clone(), code, assets, env: env.to_vec() })
 }
 
 /// Serves until SIGTERM or SIGINT, and then until what is in flight is done. One
@@ -123,23 +140,47 @@ fn prepare(
     settings: &Settings,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Arc<Router>, StartError> {
-    let Source { module, bytes, assets, mut env } = source;
-    let bytes = bytes.map_or_else(|| read_module(Path::new(&module)), Ok)?;
+    let Source { module, code, assets, mut env } = source;
+    let compiling = {
+        let settings = settings.clone();
+        std::thread::Builder::new().name("ssr-load".to_owned()).spawn(move || load(&module, code, &settings))
+    };
+    let compiling =
+        compiling.map_err(|error| StartError::Internal(format!("no thread to load the module: {error}")))?;
     let assets = assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
-    // On a small board this takes a while: without a word it would look stuck.
-    log::info!("compiling {module}");
-    let site = Site::new(&module, &bytes, settings)?;
+    let site = compiling
+        .join()
+        .map_err(|_| StartError::Internal("the thread that loads the module has ended".to_owned()))??;
     env.extend(about(&site));
     let renderer = Renderer::start(site, &env, settings, runtime)?;
     Ok(Arc::new(Router::new(assets, renderer, settings)))
 }
 
-fn read_module(path: &Path) -> Result<Vec<u8>, StartError> {
-    std::fs::read(path).map_err(|source| StartError::Read {
-        what: "the module",
-        path: path.to_owned(),
-        source,
-    })
+/// Makes the site of its module.
+fn load(path: &str, code: Provision, settings: &Settings) -> Result<Site, StartError> {
+    let unreadable = |source| StartError::Read { what: "the module", path: PathBuf::from(path), source };
+    let name = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
+    let bytes = match code {
+        Provision::Bytes(bytes) => bytes,
+        Provision::Here => std::fs::read(path).map_err(unreadable)?,
+        Provision::Elsewhere(socket) => {
+            let module = File::open(path).map_err(unreadable)?;
+            let asked = Request::new(&name, settings).map_err(CompileError::System);
+            match asked.and_then(|request| exchange::ask(socket, &request, &module)) {
+                Ok(code) => return Site::load(&name, code, settings),
+                Err(CompileError::Module(reason)) => {
+                    return Err(StartError::Module { name: name.into_owned(), reason });
+                }
+                Err(CompileError::System(error)) => {
+                    log::warn!("the node has no compiled code for {name} ({error}); compiling it here");
+                }
+            }
+            std::fs::read(path).map_err(unreadable)?
+        }
+    };
+    // On a small board this takes a while: without a word it would look stuck.
+    log::info!("compiling {name}");
+    Site::new(&name, &bytes, settings)
 }
 
 /// The signals that ask for an end.

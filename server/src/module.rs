@@ -10,7 +10,7 @@ pub const ABI_VERSION: u32 = 1;
 pub const SECTION: &str = "ssr:site";
 
 /// The contents of that section, as JSON.
-#[derive(Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
 pub struct SiteSection {
     /// The render ABI that the module was built for.
     pub abi: u32,

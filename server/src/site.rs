@@ -1,13 +1,13 @@
 //! A site's module, compiled: one fresh instance for each request.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
 
+use crate::code_cache::Code;
 use crate::engine;
 use crate::error::StartError;
 use crate::guest::{self, GuestState, Part, RenderError, Stop};
@@ -50,6 +50,14 @@ pub struct Destination {
     pub runtime: tokio::runtime::Handle,
 }
 
+fn internal(error: wasmtime::Error) -> StartError {
+    StartError::Internal(format!("{error:#}"))
+}
+
+fn no_clock(error: std::io::Error) -> StartError {
+    StartError::Internal(format!("no thread for the clock: {error}"))
+}
+
 impl Site {
     /// Compiles the module in `bytes`; `name` is what errors call it.
     pub fn new(name: &str, bytes: &[u8], settings: &Settings) -> Result<Self, StartError> {
@@ -63,16 +71,46 @@ impl Site {
         settings: &Settings,
         interruption: Interruption,
     ) -> Result<Self, StartError> {
-        let unusable = |reason: String| {
-            let name = Path::new(name).file_name().map_or(name.into(), |name| name.to_string_lossy());
-            StartError::Module { name: name.into_owned(), reason }
-        };
+        let unusable = |reason| StartError::Module { name: name.to_owned(), reason };
         module::check(bytes).map_err(unusable)?;
-        let internal = |error: wasmtime::Error| StartError::Internal(format!("{error:#}"));
         let engine = engine::engine(settings, interruption).map_err(internal)?;
         let module = Module::from_binary(&engine, bytes).map_err(|error| {
             unusable(format!("it does not compile: {error:#}; build it again with `ssr build`"))
         })?;
+        let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock)?;
+        let Some(time_limit) = time_limit else {
+            log::debug!("renders of this module cannot be ended by signals; compiling it for epochs");
+            return Self::with_interruption(name, bytes, settings, Interruption::Epoch);
+        };
+        Self::of_module(name, &module, time_limit, settings)
+    }
+
+    /// Maps compiled code.
+    pub fn load(name: &str, code: Code, settings: &Settings) -> Result<Self, StartError> {
+        for warning in &code.warnings {
+            log::warn!("{warning}");
+        }
+        let interruption = code.about.interruption;
+        let engine = engine::engine(settings, interruption).map_err(internal)?;
+        // SAFETY: the file is from this binary's own compiler, by way of a directory that
+        // only the node's administrator writes to.
+        let module = unsafe { Module::deserialize_open_file(&engine, code.file) }.map_err(internal)?;
+        let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock)?;
+        let time_limit = time_limit.ok_or_else(|| {
+            StartError::Internal(format!(
+                "renders of {name} cannot be ended; its compiled code is another machine's"
+            ))
+        })?;
+        Self::of_module(name, &module, time_limit, settings)
+    }
+
+    fn of_module(
+        name: &str,
+        module: &Module,
+        time_limit: TimeLimit,
+        settings: &Settings,
+    ) -> Result<Self, StartError> {
+        let unusable = |reason| StartError::Module { name: name.to_owned(), reason };
         let export = |name: &str| {
             module.get_export_index(name).ok_or_else(|| {
                 unusable(format!(
@@ -95,18 +133,13 @@ impl Site {
                 settings.render_memory >> 20
             )));
         }
+        let engine = module.engine().clone();
         let instance =
-            guest::linker(&engine).and_then(|linker| linker.instantiate_pre(&module)).map_err(|error| {
+            guest::linker(&engine).and_then(|linker| linker.instantiate_pre(module)).map_err(|error| {
                 unusable(format!("it does not link: {error:#}; build it again with `ssr build`"))
             })?;
         // Now, rather than during the first request.
         module.initialize_copy_on_write_image().map_err(internal)?;
-        let time_limit = TimeLimit::start(&engine, &module, interruption)
-            .map_err(|error| StartError::Internal(format!("no thread for the clock: {error}")))?;
-        let Some(time_limit) = time_limit else {
-            log::debug!("renders of this module cannot be ended by signals; compiling it for epochs");
-            return Self::with_interruption(name, bytes, settings, Interruption::Epoch);
-        };
         Ok(Self {
             engine,
             instance,

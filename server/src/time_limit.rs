@@ -6,15 +6,18 @@ mod epochs;
     path = "time_limit/no_signals.rs"
 )]
 mod signals;
+mod traps;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::{Engine, Module, Store};
 
 pub use epochs::Epochs;
 
 /// How an endless loop is stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Interruption {
     /// The interrupted thread is moved to a trap; compiled code has no checks.
     Signal,
@@ -28,6 +31,11 @@ impl Interruption {
     /// The cheapest way that ends every loop on this machine.
     pub const fn cheapest() -> Self {
         if signals::SUPPORTED { Self::Signal } else { Self::Epoch }
+    }
+
+    /// Whether it can be had for compiled code, as the engine serialises it.
+    pub fn suits(self, code: &[u8]) -> bool {
+        self != Self::Signal || traps::find(code).is_some()
     }
 }
 

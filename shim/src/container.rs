@@ -13,6 +13,7 @@ use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
 use crate::cgroup::Cgroup;
+use crate::code_provider;
 use crate::launcher;
 use crate::oom::OomKills;
 use crate::process::{Life, PreparedIo, Process};
@@ -75,7 +76,9 @@ impl Container {
             systemd: options.systemd_cgroup,
             stdio: io.for_runtime(),
         };
-        let pid = match launcher::take(&step, reaper).await {
+        let (socket, of_container) = code_provider::sockets()?;
+        code_provider::serve(socket, &bundle, reaper);
+        let pid = match launcher::take_with(&step, Some(of_container), reaper).await {
             Ok(pid) => pid,
             Err(error) => {
                 // Where the runtime itself was killed, it has left things behind.
@@ -150,7 +153,9 @@ impl Container {
                 process: file.clone(),
                 stdio: io.for_runtime(),
             };
-            let pid = launcher::take(&step, reaper).await?;
+            let (socket, of_process) = code_provider::sockets()?;
+            code_provider::serve(socket, &self.bundle, reaper);
+            let pid = launcher::take_with(&step, Some(of_process), reaper).await?;
             process.set_life(Life::Running { pid });
             if let Err(error) = process.attach(io) {
                 log::warn!("container {}: process {exec_id} has no stdio: {error:#}", self.id);

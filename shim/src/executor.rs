@@ -11,6 +11,7 @@ use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd;
 
+use crate::code_provider;
 use crate::entrypoint::Entrypoint;
 use crate::guest;
 use crate::own_binary;
@@ -85,7 +86,7 @@ fn execute(spec: &Spec, entrypoint: &Entrypoint) -> nix::Error {
         unistd::execveat(Some(own_binary::DESCRIPTOR), c"", &args, &environment(), AtFlags::AT_EMPTY_PATH)
     };
     let result = match entrypoint {
-        Entrypoint::Module(args) => own(Some(guest::SERVE), args),
+        Entrypoint::Module(args) => code_provider::hand_over().and_then(|()| own(Some(guest::SERVE), args)),
         Entrypoint::BuiltIn(args) => own(None, args),
         Entrypoint::Program(file) => {
             let args: Vec<CString> = arguments(spec).iter().map(|arg| c_string(arg)).collect();

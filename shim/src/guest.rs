@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use crate::code_provider;
 use crate::logger;
 
 /// What the container's process is called, as `docker top` shows it, and by which
@@ -31,7 +32,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let code = match args.split_first() {
-        Some((command, args)) if command == SERVE => ssr_server::run(args, &env, None),
+        Some((command, args)) if command == SERVE => ssr_server::run(args, &env, code_provider::provision()),
         Some((command, args)) if command == HEALTH => ssr_server::health::run(args, &env),
         other => {
             let command = other.map_or("nothing", |(command, _)| command);

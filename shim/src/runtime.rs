@@ -24,6 +24,7 @@ use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
+use crate::code_provider;
 use crate::executor::{EntrypointExecutor, REFUSED};
 use crate::own_binary;
 
@@ -35,6 +36,10 @@ const STATE: &str = "state";
 
 /// The file in a bundle that is locked by whoever makes processes of the container.
 const LOCK: &str = "runtime.lock";
+
+/// Descriptors, after the standard ones, that the container's process keeps until
+/// it executes something: this binary, and the socket for compiled code.
+const PRESERVED: i32 = 2;
 
 /// How long those may take to end who make processes when the container is deleted.
 const GONE: Duration = Duration::from_secs(5);
@@ -74,14 +79,22 @@ pub type Answer = Result<i32, String>;
 
 /// Takes one step; see the module's text.
 pub fn main() -> ExitCode {
-    // First, while the number of its descriptor is free.
-    let opened = own_binary::open();
+    // First, while the numbers of their descriptors are free.
+    let opened = own_binary::open().and_then(|()| keep_socket());
     let answer: Answer =
         opened.and_then(|()| end_with_parent()).and_then(|()| step()).map_err(|error| format!("{error:#}"));
     let written = serde_json::to_vec(&answer).map(|answer| io::stdout().write_all(&answer));
     match (answer, written) {
         (Ok(_), Ok(Ok(()))) => ExitCode::SUCCESS,
         _ => ExitCode::FAILURE,
+    }
+}
+
+/// The socket that is left to the process which this step makes.
+fn keep_socket() -> Result<()> {
+    match std::env::args().nth(3) {
+        Some(number) => code_provider::keep(number.parse()?),
+        None => Ok(()),
     }
 }
 
@@ -177,7 +190,7 @@ fn builder(bundle: &Path, id: &str, stdio: Stdio) -> Result<ContainerBuilder> {
     let builder = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(bundle.join(STATE))
         .map_err(described)?
-        .with_preserved_fds(1);
+        .with_preserved_fds(PRESERVED);
     Ok(match stdio {
         Stdio::Terminal { socket } => builder.with_console_socket(Some(socket)),
         Stdio::Files { stdin, stdout, stderr } => {

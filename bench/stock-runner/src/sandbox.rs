@@ -3,6 +3,7 @@
 
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
+use ssr_server::Provision;
 
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
 const UNUSABLE_MODULE: u8 = 65;
@@ -46,9 +47,10 @@ impl Sandbox for Site {
 /// Runs the server on a thread of its own: it brings its own runtime, which must
 /// not be nested in the one this is called from.
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
+    let code = module.map_or(Provision::Here, Provision::Bytes);
     let server = std::thread::Builder::new()
         .name("ssr".to_owned())
-        .spawn(move || ssr_server::run(&args, &env, module));
+        .spawn(move || ssr_server::run(&args, &env, code));
     match server.map(|thread| thread.join()) {
         Ok(Ok(code)) => code,
         // The panic's message is on stderr already.

@@ -14,14 +14,15 @@
 use std::cell::Cell;
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
-use object::{Object as _, ObjectSection as _};
 use wasmtime::Module;
-use wasmtime_environ::{iterate_traps, obj::ELF_WASMTIME_TRAPS};
+
+use super::traps;
 
 /// Whether renders can be ended in this way on this machine.
 pub const SUPPORTED: bool = true;
@@ -32,12 +33,6 @@ const SIGNAL: libc::c_int = libc::SIGURG;
 
 /// How long until the signal is sent again.
 const AGAIN: Duration = Duration::from_millis(1);
-
-/// What Cranelift emits for a trap: `ud2`, `udf #0xc11f`.
-#[cfg(target_arch = "x86_64")]
-const TRAP: &[u8] = &[0x0f, 0x0b];
-#[cfg(target_arch = "aarch64")]
-const TRAP: &[u8] = &[0x1f, 0xc1, 0x00, 0x00];
 
 /// A module's compiled code, by address.
 struct Code {
@@ -52,14 +47,13 @@ struct Code {
 impl Code {
     /// `None` if the module has no instruction that always traps.
     fn of(module: &Module) -> Option<Self> {
-        let text = module.text();
-        let compiled = module.serialize().ok()?;
-        let file = object::File::parse(&*compiled).ok()?;
-        let traps = file.section_by_name(ELF_WASMTIME_TRAPS)?;
-        let offset = iterate_traps(traps.data().ok()?)?
-            .map(|(offset, _)| offset as usize)
-            .find(|&offset| text.get(offset..).is_some_and(|code| code.starts_with(TRAP)))?;
-        let base = text.as_ptr().addr();
+        let base = module.text().as_ptr().addr();
+        // SAFETY: the engine's own image of the module, which lives as long as that.
+        let image = unsafe {
+            let Range { start, end } = module.image_range();
+            std::slice::from_raw_parts(start, end.offset_from_unsigned(start))
+        };
+        let offset = traps::find(image)?;
         let mut functions: Vec<_> = module
             .functions()
             .map(|function| (base + function.offset, base + function.offset + function.len))
