@@ -49,7 +49,7 @@ test-fast: build ## Run the tests that need no container
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
 	scripts/setup.sh containerd lab
-	$(CARGO) test $(TEST_CTR) --test demo --test faults --test storm
+	$(CARGO) test $(TEST_CTR) --test code_cache --test demo --test faults --test storm
 	$(call test-in,forky) $(TEST_DOCKER) --test churn --test cri
 
 test-matrix: test-e2e ## Run them under every containerd and Docker there is

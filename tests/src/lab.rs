@@ -31,6 +31,9 @@ while :; do
 done
 "#;
 
+/// The node's configuration; not there unless a test writes it.
+const NODE_CONFIG: &str = "node.toml";
+
 /// A private containerd.
 pub struct Lab {
     dir: tempfile::TempDir,
@@ -79,6 +82,7 @@ impl Lab {
             .args(["--mount-proc", "--kill-child", "bash", "-c", INIT])
             .arg(config)
             .env("PATH", shell::search_path())
+            .env("SSR_NODE_CONFIG", dir.path().join(NODE_CONFIG))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
@@ -220,6 +224,28 @@ impl Lab {
     /// What containerd and the shims logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("containerd.log")).unwrap_or_default()
+    }
+
+    /// Sets what a node's administrator sets.
+    pub fn configure_node(&self, config: &str) {
+        fs::write(self.dir().join(NODE_CONFIG), config).expect("a configuration file");
+    }
+
+    /// The directory of the node's compiled code; not there until something is compiled.
+    pub fn code_cache(&self) -> PathBuf {
+        self.dir().join("root/io.containerd.ssr.v1")
+    }
+
+    /// The files of compiled code.
+    pub fn compiled(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.code_cache()).into_iter().flatten().flatten();
+        let paths = entries.map(|entry| entry.path());
+        paths.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect()
+    }
+
+    /// How many compilations were told of.
+    pub fn compilations(&self) -> usize {
+        self.log().matches("compiled 'ssr.wasm'").count()
     }
 
     /// Where containerd listens.

@@ -68,13 +68,3 @@ fn a_site_out_of_memory_is_killed_with_an_event() {
     events.wait_for("/tasks/oom", &[&id]);
     assert_eq!(site.wait().code, 137);
 }
-
-#[test]
-fn a_site_runs_within_a_limit_that_compiling_it_would_exceed() {
-    let lab = Lab::shared();
-    let site = lab.site().option("--memory-limit").option(LIMIT).start();
-    for _ in 0..100 {
-        assert_eq!(site.get("/number?n=7").status, 200, "{}", site.log());
-    }
-    assert_eq!(site.stop().code, 0);
-}
