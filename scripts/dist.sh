@@ -34,7 +34,9 @@ build() {
   zig=$(scripts/zig-path.sh)
   seccomp=$(scripts/libseccomp.sh "$machine")
   say "compiling for $machine (several minutes)"
-  PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
+  # As scripts/cargo-release.sh links them.
+  RUSTFLAGS="-C relocation-model=static" \
+    PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
     LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=$seccomp \
     cargo zigbuild --quiet --release --target "$machine-unknown-linux-musl" --target-dir "$build_dir" \
     --package containerd-shim-ssr --package ssr-cli
