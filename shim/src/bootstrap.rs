@@ -23,7 +23,6 @@ use containerd_shim::protos::ttrpc::asynchronous::Server;
 use containerd_shim::protos::ttrpc::asynchronous::transport::Listener;
 use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 use containerd_shim::{Flags, StartOpts};
-use libcontainer::oci_spec::runtime::Spec;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::events::Events;
@@ -31,6 +30,7 @@ use crate::launcher;
 use crate::logger;
 use crate::reaper::Reaper;
 use crate::runtime::Step;
+use crate::spec;
 use crate::task_service::TaskService;
 
 const NAME: &str = "io.containerd.ssr.v1";
@@ -109,7 +109,7 @@ fn info() -> Result<()> {
 /// container of a pod whose shim runs is served by that.
 async fn start(flags: &Flags) -> Result<()> {
     let params = bootstrap_params(&read_input()?, flags)?;
-    let group = group(Path::new("config.json"))?.unwrap_or_else(|| flags.id.clone());
+    let group = group(Path::new(""))?.unwrap_or_else(|| flags.id.clone());
     let options = match &params {
         Some(params) => StartOpts::from(params.clone()),
         None => StartOpts {
@@ -165,9 +165,9 @@ fn bootstrap_params(input: &[u8], flags: &Flags) -> Result<Option<BootstrapParam
     )
 }
 
-/// Which containers share a shim with the one of this configuration.
-fn group(config: &Path) -> Result<Option<String>> {
-    let spec = Spec::load(config).with_context(|| format!("cannot read '{}'", config.display()))?;
+/// Which containers share a shim with the one of this bundle.
+fn group(bundle: &Path) -> Result<Option<String>> {
+    let spec = spec::load(bundle)?;
     let annotations = spec.annotations().clone().unwrap_or_default();
     Ok(GROUPS.iter().find_map(|name| annotations.get(*name).cloned()))
 }
@@ -339,9 +339,9 @@ mod tests {
         let config = directory.path().join("config.json");
         let pod = r#"{"ociVersion":"1.0.2","annotations":{"io.kubernetes.cri.sandbox-id":"pod"}}"#;
         fs::write(&config, pod).unwrap();
-        assert_eq!(group(&config).unwrap().as_deref(), Some("pod"));
+        assert_eq!(group(directory.path()).unwrap().as_deref(), Some("pod"));
         fs::write(&config, r#"{"ociVersion":"1.0.2"}"#).unwrap();
-        assert_eq!(group(&config).unwrap(), None);
-        assert!(group(&directory.path().join("none")).is_err());
+        assert_eq!(group(directory.path()).unwrap(), None);
+        assert!(group(Path::new("none")).is_err());
     }
 }

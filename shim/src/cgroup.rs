@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libcgroups::common::{
-    AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, DEFAULT_CGROUP_ROOT,
-    FreezerState, create_cgroup_manager, get_cgroup_setup,
+    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, DEFAULT_CGROUP_ROOT, FreezerState,
+    create_cgroup_manager,
 };
 use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+
+use crate::controllers::unified;
 
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -24,18 +26,17 @@ pub struct Cgroup {
 }
 
 impl Cgroup {
-    /// The cgroup that the bundle's configuration names.
-    pub fn of_bundle(bundle: &Path, id: &str, systemd: bool) -> Result<Self> {
-        let spec = Spec::load(bundle.join("config.json")).context("the bundle's config.json")?;
+    /// The cgroup that a container's configuration names.
+    pub fn of_spec(spec: &Spec, id: &str, systemd: bool) -> Self {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         let path = libcontainer::utils::get_cgroup_path(&path, id);
-        Ok(Self { path, id: id.to_owned(), systemd })
+        Self { path, id: id.to_owned(), systemd }
     }
 
     /// Makes the directories above it, on cgroup v2: libcgroups 0.7 fails where two
     /// containers make the same one at the same time.
     pub fn make_parents(&self) -> Result<()> {
-        if self.systemd || !matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
+        if self.systemd || !unified() {
             return Ok(());
         }
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);

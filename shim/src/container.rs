@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use containerd_shim::api::{CreateTaskRequest, ExecProcessRequest, Status};
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use nix::sys::signal::{self, Signal};
 use nix::unistd::Pid;
 
@@ -20,6 +19,7 @@ use crate::process::{Life, PreparedIo, Process};
 use crate::reaper::Reaper;
 use crate::runtime::{Mount, Step};
 use crate::runtime_options::RuntimeOptions;
+use crate::spec::{self, Pids};
 use crate::stdio::Stdio;
 use crate::terminal::ConsoleSocket;
 
@@ -37,8 +37,7 @@ pub struct Container {
     namespace: String,
     further: Mutex<HashMap<String, Arc<Further>>>,
     paused: AtomicBool,
-    /// Whether the kernel ends all its processes with the first.
-    own_pids: bool,
+    pids: Pids,
     /// Held by the one who removes it.
     pub removal: tokio::sync::Mutex<()>,
 }
@@ -55,8 +54,8 @@ impl Container {
     pub async fn create(request: &CreateTaskRequest, namespace: &str, reaper: &Reaper) -> Result<Self> {
         let bundle = PathBuf::from(&request.bundle);
         let options = RuntimeOptions::read(request.options.as_ref())?;
-        let spec = Spec::load(bundle.join("config.json")).context("the bundle's config.json")?;
-        let cgroup = Cgroup::of_bundle(&bundle, &request.id, options.systemd_cgroup)?;
+        let spec = spec::load(&bundle)?;
+        let cgroup = Cgroup::of_spec(&spec, &request.id, options.systemd_cgroup);
         let init = Process::new(Stdio {
             stdin: request.stdin.clone(),
             stdout: request.stdout.clone(),
@@ -98,7 +97,7 @@ impl Container {
             namespace: namespace.to_owned(),
             further: Mutex::default(),
             paused: AtomicBool::new(false),
-            own_pids: has_own_pids(&spec),
+            pids: Pids::of(&spec),
             removal: tokio::sync::Mutex::default(),
         };
         container.init.set_life(Life::Created { pid });
@@ -192,7 +191,7 @@ impl Container {
     /// What to do when the first process has ended, before that is told: the
     /// others end with it.
     pub async fn end_further(&self) {
-        if !self.own_pids {
+        if self.pids != Pids::Own {
             let _ = self.cgroup.signal(libc::SIGKILL);
         }
         let processes: Vec<_> = self.further().values().map(|further| Arc::clone(&further.process)).collect();
@@ -287,11 +286,4 @@ fn prepare(stdio: &Stdio, bundle: &Path, name: &str, namespace: &str) -> Result<
         true => PreparedIo::Terminal(ConsoleSocket::bind(bundle, &format!("{name}.sock"))?),
         false => PreparedIo::Files(stdio.prepare(name, namespace)?),
     })
-}
-
-/// Whether the container has a namespace of process numbers for itself.
-fn has_own_pids(spec: &Spec) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
-    let mut pids = namespaces.unwrap_or_default().iter().filter(|n| n.typ() == LinuxNamespaceType::Pid);
-    pids.any(|namespace| namespace.path().is_none())
 }

@@ -12,6 +12,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+use crate::controllers::{Controllers, keyed};
+
 /// The kernel's count of such kills in one memory cgroup.
 #[derive(Debug)]
 pub struct OomKills {
@@ -24,19 +26,18 @@ impl OomKills {
     /// Those of the memory cgroup that the process is in. `None` if it is in
     /// none: Raspberry Pi OS boots without, unless cmdline.txt says otherwise.
     pub fn of_process(pid: i32) -> Option<Self> {
-        let cgroups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
-        let (unified, directory) = memory_cgroup(&cgroups)?;
-        let file = match unified {
-            true => directory.join("memory.events"),
-            false => directory.join("memory.oom_control"),
+        let controllers = Controllers::of_process(pid).ok()?;
+        // With both versions mounted, memory is v1's.
+        let (unified, file) = match controllers.v1("memory") {
+            Some(directory) => (false, directory.join("memory.oom_control")),
+            None => (true, controllers.v2()?.join("memory.events")),
         };
         file.exists().then_some(Self { file, unified, told: AtomicU64::new(0) })
     }
 
     /// Whether there were any since the last call.
     pub fn any_new(&self) -> bool {
-        let events = fs::read_to_string(&self.file).unwrap_or_default();
-        let kills = count(&events);
+        let kills = keyed(&self.file, "oom_kill");
         self.told.fetch_max(kills, Ordering::SeqCst) < kills
     }
 
@@ -80,48 +81,5 @@ impl Watch {
         // What it says does not matter: the count is read from the file.
         let _ = ready.try_io(|descriptor| Ok(nix::unistd::read(descriptor.as_raw_fd(), &mut events)?));
         Ok(())
-    }
-}
-
-/// The memory cgroup's directory in what /proc/PID/cgroup says, and whether it is cgroup v2.
-fn memory_cgroup(cgroups: &str) -> Option<(bool, PathBuf)> {
-    let mut lines = cgroups.lines().filter_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        Some((controllers, path.trim_start_matches('/')))
-    });
-    // With both versions mounted, memory is v1's.
-    let v1 = lines.clone().find(|(controllers, _)| controllers.split(',').any(|name| name == "memory"));
-    match v1 {
-        Some((_, path)) => Some((false, PathBuf::from("/sys/fs/cgroup/memory").join(path))),
-        None => lines
-            .find(|(controllers, _)| controllers.is_empty())
-            .map(|(_, path)| (true, PathBuf::from("/sys/fs/cgroup").join(path))),
-    }
-}
-
-fn count(events: &str) -> u64 {
-    let mut counts = events.lines().filter_map(|line| line.strip_prefix("oom_kill "));
-    counts.next().and_then(|count| count.trim().parse().ok()).unwrap_or(0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_memory_cgroup_is_found_on_either_version() {
-        let v1 = "12:cpu,cpuacct:/a\n4:memory:/default/site\n0::/\n";
-        assert_eq!(memory_cgroup(v1), Some((false, "/sys/fs/cgroup/memory/default/site".into())));
-        let v2 = "0::/system.slice/docker-1.scope\n";
-        assert_eq!(memory_cgroup(v2), Some((true, "/sys/fs/cgroup/system.slice/docker-1.scope".into())));
-        assert_eq!(memory_cgroup(""), None);
-    }
-
-    #[test]
-    fn kills_are_counted_and_nothing_else() {
-        assert_eq!(count("low 0\noom 7\noom_kill 3\noom_group_kill 1\n"), 3);
-        assert_eq!(count("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"), 2);
-        assert_eq!(count(""), 0);
     }
 }

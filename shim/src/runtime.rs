@@ -15,18 +15,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use containerd_shim::mount;
-use libcgroups::common::{CgroupSetup, get_cgroup_setup};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
+use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroup::Cgroup;
 use crate::code_provider;
+use crate::controllers::unified;
 use crate::executor::{EntrypointExecutor, REFUSED};
 use crate::own_binary;
+use crate::spec::{self, Pids};
 
 /// The argument that makes this binary the runtime.
 pub const COMMAND: &str = "runtime";
@@ -137,8 +138,9 @@ fn step() -> Result<i32> {
 
 fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
     let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
-    Cgroup::of_bundle(bundle, id, systemd)?.make_parents()?;
-    let bundle = without_joined_cgroup_v1(bundle)?.unwrap_or_else(|| bundle.to_owned());
+    let spec = spec::load(bundle)?;
+    Cgroup::of_spec(&spec, id, systemd).make_parents()?;
+    let bundle = without_joined_cgroup_v1(bundle, spec)?.unwrap_or_else(|| bundle.to_owned());
     let container =
         builder.as_init(bundle).with_systemd(systemd).with_detach(true).build().map_err(described)?;
     let pid = container.pid().ok_or_else(|| anyhow!("it ended at once"))?;
@@ -149,14 +151,8 @@ fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
 /// joins another's process numbers: libcontainer 0.7 looks its own process up by
 /// its number in the new namespace, and finds none or a wrong one.
 /// `None` where the bundle will do as it is.
-fn without_joined_cgroup_v1(bundle: &Path) -> Result<Option<PathBuf>> {
-    let mut spec = load_spec(bundle)?;
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
-    let joins = namespaces
-        .unwrap_or_default()
-        .iter()
-        .any(|namespace| namespace.typ() == LinuxNamespaceType::Pid && namespace.path().is_some());
-    if !joins || matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)) {
+fn without_joined_cgroup_v1(bundle: &Path, mut spec: Spec) -> Result<Option<PathBuf>> {
+    if Pids::of(&spec) != Pids::Joined || unified() {
         return Ok(None);
     }
     spec.canonicalize_rootfs(bundle).map_err(|error| anyhow!("the root filesystem's path: {error}"))?;
@@ -169,12 +165,8 @@ fn without_joined_cgroup_v1(bundle: &Path) -> Result<Option<PathBuf>> {
     Ok(Some(changed))
 }
 
-fn load_spec(bundle: &Path) -> Result<Spec> {
-    Spec::load(bundle.join("config.json")).context("the bundle's config.json")
-}
-
 fn exec(bundle: &Path, id: &str, process: &Path, stdio: Stdio) -> Result<i32> {
-    let spec = load_spec(bundle)?;
+    let spec = spec::load(bundle)?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().clone());
     let pid = builder(bundle, id, stdio)?
         .with_executor(EntrypointExecutor::Further(seccomp))
@@ -243,7 +235,7 @@ fn wait_for_lock(bundle: &Path, cgroup: &Cgroup) -> Result<()> {
 fn delete(bundle: &Path, id: &str) -> Result<()> {
     // containerd, killed while it removed the bundle, goes on with that after all this.
     let cgroup = match bundle.join("config.json").exists() {
-        true => Some(Cgroup::of_bundle(bundle, id, false)?),
+        true => Some(Cgroup::of_spec(&spec::load(bundle)?, id, false)),
         false => None,
     };
     let waited = cgroup.as_ref().map_or(Ok(()), |cgroup| wait_for_lock(bundle, cgroup));
