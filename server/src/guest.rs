@@ -75,6 +75,9 @@ pub enum RenderError {
     /// The wait for a render thread was too long.
     #[error("no render began within {0:?} (SSR_QUEUE_TIMEOUT)")]
     Queued(Duration),
+    /// The site rested, and cannot go on.
+    #[error("the site cannot be made ready again: {0}")]
+    Asleep(String),
     /// Whoever asked has gone.
     #[error("the client went away")]
     ClientGone,

@@ -1,10 +1,10 @@
 //! The render threads: a bounded queue, and as many threads as renders may run
 //! at the same time.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -73,23 +73,37 @@ struct Job {
     asked: Instant,
 }
 
-/// The render threads of a site.
+/// The render threads of a site: started as they are needed, and ended when they
+/// were not needed for a while.
 pub struct Renderer {
-    queue: SyncSender<Job>,
+    pool: Arc<Pool>,
     env: String,
-    unfinished: Arc<AtomicUsize>,
 }
 
-struct Worker {
-    site: Arc<Site>,
-    jobs: Arc<Mutex<Receiver<Job>>>,
-    runtime: tokio::runtime::Handle,
-    unfinished: Arc<AtomicUsize>,
+struct Pool {
+    site: Site,
+    state: Mutex<State>,
+    queued: Condvar,
+    unfinished: AtomicUsize,
+    threads: usize,
+    queue: usize,
     queue_timeout: Duration,
+    runtime: tokio::runtime::Handle,
 }
+
+#[derive(Default)]
+struct State {
+    jobs: VecDeque<Job>,
+    /// Threads there are, and how many of them have nothing to do.
+    threads: usize,
+    idle: usize,
+}
+
+/// A render thread that waits for longer ends; with the last one, the site rests.
+const IDLE: Duration = Duration::from_secs(10);
 
 impl Renderer {
-    /// Starts the threads. `env` is the site's environment; streamed responses
+    /// Starts the first thread. `env` is the site's environment; streamed responses
     /// wait on `runtime`.
     pub fn start(
         site: Site,
@@ -97,29 +111,24 @@ impl Renderer {
         settings: &Settings,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, StartError> {
-        let (queue, jobs) = sync_channel(settings.render_queue);
-        let (site, jobs, unfinished) =
-            (Arc::new(site), Arc::new(Mutex::new(jobs)), Arc::new(AtomicUsize::new(0)));
-        for number in 0..settings.render_threads {
-            let worker = Worker {
-                site: Arc::clone(&site),
-                jobs: Arc::clone(&jobs),
-                runtime: runtime.clone(),
-                unfinished: Arc::clone(&unfinished),
-                queue_timeout: settings.queue_timeout,
-            };
-            std::thread::Builder::new()
-                .name(format!("ssr-render-{number}"))
-                .stack_size(WASM_STACK + HOST_STACK)
-                .spawn(move || worker.run())
-                .map_err(|error| StartError::Internal(format!("no thread to render on: {error}")))?;
-        }
+        let pool = Arc::new(Pool {
+            site,
+            state: Mutex::default(),
+            queued: Condvar::new(),
+            unfinished: AtomicUsize::new(0),
+            threads: settings.render_threads,
+            queue: settings.render_queue,
+            queue_timeout: settings.queue_timeout,
+            runtime: runtime.clone(),
+        });
+        pool.start_thread(&mut pool.lock())
+            .map_err(|error| StartError::Internal(format!("no thread to render on: {error}")))?;
         let env = env.iter().fold(String::new(), |mut text, (name, value)| {
             // Writing to a String cannot fail.
             let _ = write!(text, "{name}={value}\0");
             text
         });
-        Ok(Self { queue, env, unfinished })
+        Ok(Self { pool, env })
     }
 
     /// Queues a render; its response comes in parts.
@@ -132,30 +141,77 @@ impl Renderer {
             parts,
             asked: Instant::now(),
         };
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
-        self.queue.try_send(job).map_err(|error| {
-            self.unfinished.fetch_sub(1, Ordering::Relaxed);
-            match error {
-                TrySendError::Full(_) | TrySendError::Disconnected(_) => Busy,
-            }
-        })?;
+        self.pool.add(job)?;
         Ok(response)
     }
 
     /// How many renders are queued or run, work after the response included.
     pub fn unfinished(&self) -> usize {
-        self.unfinished.load(Ordering::Relaxed)
+        self.pool.unfinished.load(Ordering::Relaxed)
     }
 }
 
-impl Worker {
-    fn run(&self) {
-        loop {
-            let job = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(job) = job else { return };
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(self: &Arc<Self>, job: Job) -> Result<(), Busy> {
+        let mut state = self.lock();
+        if state.jobs.len() >= state.idle && state.threads < self.threads {
+            match self.start_thread(&mut state) {
+                Ok(()) => {}
+                Err(error) if state.threads == 0 => {
+                    log::error!("no thread to render on: {error}");
+                    return Err(Busy);
+                }
+                Err(error) => log::debug!("no further thread to render on: {error}"),
+            }
+        }
+        // Idle threads take one each at once: those are not counted as waiting.
+        if state.jobs.len() >= self.queue + state.idle {
+            return Err(Busy);
+        }
+        state.jobs.push_back(job);
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.queued.notify_one();
+        Ok(())
+    }
+
+    fn start_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
+        let pool = Arc::clone(self);
+        std::thread::Builder::new()
+            .name("ssr-render".to_owned())
+            .stack_size(WASM_STACK + HOST_STACK)
+            .spawn(move || pool.work())?;
+        state.threads += 1;
+        state.idle += 1;
+        Ok(())
+    }
+
+    fn work(&self) {
+        while let Some(job) = self.next() {
             self.render(job);
             self.unfinished.fetch_sub(1, Ordering::Relaxed);
+            self.lock().idle += 1;
         }
+    }
+
+    /// The next job for this thread, which is counted as idle; `None` if it is to end.
+    fn next(&self) -> Option<Job> {
+        let nothing = |state: &mut State| state.jobs.is_empty();
+        let waited = self.queued.wait_timeout_while(self.lock(), IDLE, nothing);
+        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        state.idle -= 1;
+        let job = state.jobs.pop_front();
+        if job.is_none() {
+            state.threads -= 1;
+            if state.threads == 0 {
+                // Under the lock: a job that comes now waits until the site is at rest.
+                self.site.rest();
+            }
+        }
+        job
     }
 
     fn render(&self, job: Job) {

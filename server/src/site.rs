@@ -17,12 +17,21 @@ use crate::time_limit::{Interruption, TimeLimit};
 
 /// A module that renders pages.
 pub struct Site {
+    name: String,
+    settings: Settings,
+    backend: &'static str,
+    /// From where the code can be mapped again. `None` if it was compiled here.
+    code: Option<Code>,
+    /// `None` while the site rests.
+    ready: Mutex<Option<Arc<Ready>>>,
+}
+
+/// What renders need: the engine with its memories, and the code.
+struct Ready {
     engine: Engine,
     instance: InstancePre<GuestState>,
     exports: Exports,
     time_limit: TimeLimit,
-    timeout: Duration,
-    memory: usize,
     /// How many renders each of the pool's memories, by address, has seen.
     renders: Mutex<HashMap<usize, u32>>,
 }
@@ -82,7 +91,7 @@ impl Site {
             log::debug!("renders of this module cannot be ended by signals; compiling it for epochs");
             return Self::with_interruption(name, bytes, settings, Interruption::Epoch);
         };
-        Self::of_module(name, &module, time_limit, settings)
+        Ok(Self::of(Ready::of_module(name, &module, time_limit, settings)?, name, None, settings))
     }
 
     /// Maps compiled code.
@@ -90,11 +99,64 @@ impl Site {
         for warning in &code.warnings {
             log::warn!("{warning}");
         }
+        Ok(Self::of(Ready::map(name, &code, settings)?, name, Some(code), settings))
+    }
+
+    fn of(ready: Ready, name: &str, code: Option<Code>, settings: &Settings) -> Self {
+        Self {
+            name: name.to_owned(),
+            settings: settings.clone(),
+            backend: engine::backend(&ready.engine),
+            code,
+            ready: Mutex::new(Some(Arc::new(ready))),
+        }
+    }
+
+    fn ready(&self) -> Result<Arc<Ready>, RenderError> {
+        let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (None, Some(code)) = (&*ready, &self.code) {
+            let mapped = Ready::map(&self.name, code, &self.settings);
+            *ready = Some(Arc::new(mapped.map_err(|error| RenderError::Asleep(error.to_string()))?));
+        }
+        // Without code there is no rest.
+        ready.clone().ok_or_else(|| RenderError::Asleep("it has no code".to_owned()))
+    }
+
+    /// Gives the memory back that renders have used. The next one has it made anew,
+    /// which takes some milliseconds.
+    pub fn rest(&self) {
+        if self.code.is_none() {
+            return;
+        }
+        *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        #[cfg(target_env = "gnu")]
+        // SAFETY: has no requirements.
+        unsafe {
+            libc::malloc_trim(0);
+        }
+    }
+
+    /// The back end's name.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    /// Renders the request in `input` (see docs/render-abi.md). The response goes
+    /// to `destination`; if part of it has been sent when the render fails, the
+    /// error tells what to log, and the response stays incomplete.
+    pub fn render(&self, input: &[u8], destination: Destination) -> Result<(), RenderError> {
+        self.ready()?.render(input, destination, &self.settings)
+    }
+}
+
+impl Ready {
+    fn map(name: &str, code: &Code, settings: &Settings) -> Result<Self, StartError> {
+        let file = code.file.try_clone().map_err(|error| StartError::Internal(error.to_string()))?;
         let interruption = code.about.interruption;
         let engine = engine::engine(settings, interruption).map_err(internal)?;
         // SAFETY: the file is from this binary's own compiler, by way of a directory that
         // only the node's administrator writes to.
-        let module = unsafe { Module::deserialize_open_file(&engine, code.file) }.map_err(internal)?;
+        let module = unsafe { Module::deserialize_open_file(&engine, file) }.map_err(internal)?;
         let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock)?;
         let time_limit = time_limit.ok_or_else(|| {
             StartError::Internal(format!(
@@ -140,35 +202,20 @@ impl Site {
             })?;
         // Now, rather than during the first request.
         module.initialize_copy_on_write_image().map_err(internal)?;
-        Ok(Self {
-            engine,
-            instance,
-            exports,
-            time_limit,
-            timeout: settings.render_timeout,
-            memory: settings.render_memory,
-            renders: Mutex::default(),
-        })
+        Ok(Self { engine, instance, exports, time_limit, renders: Mutex::default() })
     }
 
-    /// The back end's name.
-    pub fn backend(&self) -> &'static str {
-        engine::backend(&self.engine)
-    }
-
-    /// Renders the request in `input` (see docs/render-abi.md). The response goes
-    /// to `destination`; if part of it has been sent when the render fails, the
-    /// error tells what to log, and the response stays incomplete.
-    pub fn render(&self, input: &[u8], destination: Destination) -> Result<(), RenderError> {
+    fn render(&self, input: &[u8], destination: Destination, settings: &Settings) -> Result<(), RenderError> {
         let Destination { id, parts, runtime } = destination;
-        let state = GuestState::new(id, self.timeout, self.memory).with_response(parts, runtime);
+        let timeout = settings.render_timeout;
+        let state = GuestState::new(id, timeout, settings.render_memory).with_response(parts, runtime);
         let mut store = Store::new(&self.engine, state);
         store.limiter(GuestState::limiter);
-        let limited = self.time_limit.limit(&mut store, self.timeout);
+        let limited = self.time_limit.limit(&mut store, timeout);
         let result = self.call(&mut store, input);
         let reached = limited.reached();
         drop(limited);
-        result.map_err(|error| self.explain(&error, reached))?;
+        result.map_err(|error| explain(&error, reached, timeout))?;
         let state = store.data_mut();
         match state.take_failure() {
             Some(failure) => Err(failure.into()),
@@ -204,18 +251,18 @@ impl Site {
         *renders = renders.wrapping_add(1);
         *renders % WARM_AGAIN == 1
     }
+}
 
-    /// Why a call failed; `time_is_up` says that its time limit was reached.
-    fn explain(&self, error: &wasmtime::Error, time_is_up: bool) -> RenderError {
-        if let Some(Stop(error)) = error.downcast_ref() {
-            return error.clone();
-        }
-        match error.downcast_ref::<Trap>() {
-            Some(_) if time_is_up => RenderError::TimedOut(self.timeout),
-            Some(Trap::Interrupt) => RenderError::TimedOut(self.timeout),
-            Some(Trap::StackOverflow) => RenderError::StackExhausted,
-            Some(trap) => RenderError::Trapped(trap.to_string()),
-            None => RenderError::Trapped(format!("{error:#}")),
-        }
+/// Why a call failed; `time_is_up` says that its time limit was reached.
+fn explain(error: &wasmtime::Error, time_is_up: bool, timeout: Duration) -> RenderError {
+    if let Some(Stop(error)) = error.downcast_ref() {
+        return error.clone();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(_) if time_is_up => RenderError::TimedOut(timeout),
+        Some(Trap::Interrupt) => RenderError::TimedOut(timeout),
+        Some(Trap::StackOverflow) => RenderError::StackExhausted,
+        Some(trap) => RenderError::Trapped(trap.to_string()),
+        None => RenderError::Trapped(format!("{error:#}")),
     }
 }

@@ -162,7 +162,8 @@ pub struct Ended {
 }
 
 impl Container<'_> {
-    pub(crate) fn lab(&self) -> &Lab {
+    /// The containerd that it runs under.
+    pub fn lab(&self) -> &Lab {
         self.lab
     }
 

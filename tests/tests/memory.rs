@@ -3,8 +3,9 @@
 
 use std::fs;
 use std::process::{Child, Stdio};
+use std::thread;
 
-use ssr_e2e::{Lab, http, shell};
+use ssr_e2e::{Container, Lab, http, shell};
 
 /// 64 MiB.
 const LIMIT: &str = "67108864";
@@ -67,4 +68,30 @@ fn a_site_out_of_memory_is_killed_with_an_event() {
     let _ = http::try_get(&site.url("/oom"));
     events.wait_for("/tasks/oom", &[&id]);
     assert_eq!(site.wait().code, 137);
+}
+
+/// Those of a container's threads that render.
+fn render_threads(site: &Container) -> usize {
+    let threads = format!("grep -c ssr-render /proc/{}/task/*/comm | grep -c ':1'", site.pid());
+    let found = shell::run(&mut site.lab().inside(["sh", "-c", &threads]));
+    found.stdout.trim().parse().unwrap()
+}
+
+#[test]
+fn a_site_that_nobody_visits_gives_memory_back_and_serves_the_next_visitor() {
+    let lab = Lab::start();
+    let site = lab.site().start();
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..50).for_each(|n| assert_eq!(site.get(&format!("/number?n={n}")).status, 200)));
+        }
+    });
+    let busy = site.pss();
+    assert!(render_threads(&site) > 0);
+    let rests = shell::poll(|| (render_threads(&site) == 0).then_some(()));
+    assert!(rests.is_some(), "threads stay: {}", site.log());
+    let idle = site.pss();
+    assert!(idle + 500 < busy, "{busy} KiB at work, {idle} KiB at rest");
+    assert_eq!(site.get("/number?n=7").status, 200, "{}", site.log());
+    assert_eq!(site.stop().code, 0);
 }

@@ -2,7 +2,7 @@
 //! every loop and function. Works for any module on any machine; costs a sixth
 //! of an interpreter's speed.
 
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmtime::{Engine, Store};
@@ -16,22 +16,38 @@ pub struct Epochs(Arc<Running>);
 
 #[derive(Default)]
 struct Running {
-    count: Mutex<usize>,
-    began: Condvar,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    renders: usize,
+    /// Whether the clock is to end.
+    over: bool,
+}
+
+impl Running {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A render under a time limit; ends with the value.
 pub struct Limited<'a>(&'a Running);
 
 impl Epochs {
-    /// Starts the clock's thread, which lives as long as the process.
+    /// Starts the clock's thread, which lives as long as the value.
     pub fn start(engine: &Engine) -> std::io::Result<Self> {
         let running = Arc::new(Running::default());
         let (engine, clock) = (engine.clone(), Arc::clone(&running));
         std::thread::Builder::new().name("ssr-clock".to_owned()).stack_size(64 << 10).spawn(move || {
             loop {
-                let count = clock.count.lock().unwrap_or_else(PoisonError::into_inner);
-                drop(clock.began.wait_while(count, |count| *count == 0));
+                let idle = |state: &mut State| state.renders == 0 && !state.over;
+                let waited = clock.changed.wait_while(clock.lock(), idle);
+                if waited.unwrap_or_else(PoisonError::into_inner).over {
+                    return;
+                }
                 std::thread::sleep(TICK);
                 engine.increment_epoch();
             }
@@ -45,17 +61,24 @@ impl Epochs {
         // One more, because the present tick has begun already.
         let ticks = limit.as_millis().div_ceil(TICK.as_millis()) + 1;
         store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(u64::MAX / 2));
-        let mut count = self.0.count.lock().unwrap_or_else(PoisonError::into_inner);
-        *count += 1;
-        if *count == 1 {
-            self.0.began.notify_one();
+        let mut state = self.0.lock();
+        state.renders += 1;
+        if state.renders == 1 {
+            self.0.changed.notify_one();
         }
         Limited(&self.0)
     }
 }
 
+impl Drop for Epochs {
+    fn drop(&mut self) {
+        self.0.lock().over = true;
+        self.0.changed.notify_one();
+    }
+}
+
 impl Drop for Limited<'_> {
     fn drop(&mut self) {
-        *self.0.count.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        self.0.lock().renders -= 1;
     }
 }

@@ -99,6 +99,8 @@ struct State {
     renders: Vec<Render>,
     /// When the watching thread looks next; `None` while it sleeps.
     next_look: Option<Instant>,
+    /// Whether the watching thread is to end.
+    over: bool,
 }
 
 struct Render {
@@ -115,8 +117,8 @@ pub struct Limited<'a> {
 }
 
 impl Signals {
-    /// Starts the watching thread, which lives as long as the process. `Ok(None)`
-    /// if renders of this module cannot be ended in this way.
+    /// Starts the watching thread, which lives as long as the value. `Ok(None)` if
+    /// renders of this module cannot be ended in this way.
     pub fn start(module: &Module) -> io::Result<Option<Self>> {
         let Some(code) = Code::of(module) else { return Ok(None) };
         install_handler()?;
@@ -147,6 +149,13 @@ impl Signals {
     }
 }
 
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.watch.lock().over = true;
+        self.watch.changed.notify_one();
+    }
+}
+
 impl Limited<'_> {
     /// Whether the limit was reached.
     pub fn reached(&self) -> bool {
@@ -169,7 +178,7 @@ impl Watch {
 
     fn run(&self) {
         let mut state = self.lock();
-        loop {
+        while !state.over {
             let now = Instant::now();
             let look = |render: &Render| {
                 if render.deadline > now {
