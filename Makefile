@@ -50,11 +50,11 @@ test-fast: build ## Run the tests that need no container
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
 	scripts/setup.sh containerd lab
 	$(CARGO) test $(TEST_CTR) --test code_cache --test demo --test faults --test storm
-	$(call test-in,forky) $(TEST_DOCKER) --test churn --test cri
+	$(call test-in,forky) $(TEST_DOCKER) --test churn --test cri --test module_layer
 
 test-matrix: test-e2e ## Run them under every containerd and Docker there is
 	$(call test-in,forky) $(TEST_CTR) --test faults
-	$(call test-in,trixie) $(TEST_CTR) $(TEST_DOCKER)
+	$(call test-in,trixie) $(TEST_CTR) $(TEST_DOCKER) --test module_layer
 	scripts/setup.sh vm
 	$(CARGO) test --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test memory --test tasks -- $(VM_SKIPS)
 

@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::events::Events;
 use crate::launcher;
 use crate::logger;
+use crate::module_layer::Images;
 use crate::reaper::Reaper;
 use crate::runtime::Step;
 use crate::spec;
@@ -199,8 +200,8 @@ async fn serve(flags: &Flags) -> Result<()> {
         .context("TTRPC_ADDRESS, the address of containerd's event service, is not set")?;
     let events = Arc::new(Events::connect(&address, &flags.namespace).await?);
     let exit = Arc::new(ExitSignal::default());
-    let service =
-        TaskService::new(Arc::clone(&events), Reaper::start()?, &flags.namespace, Arc::clone(&exit));
+    let images = Images { address: flags.address.clone(), namespace: flags.namespace.clone() };
+    let service = TaskService::new(Arc::clone(&events), Reaper::start()?, images, Arc::clone(&exit));
     let mut services = create_task(Arc::new(service.clone()));
     if let Some(v2) = create_task(Arc::new(service)).remove(TASK_V3) {
         services.insert(TASK_V2.to_owned(), v2);

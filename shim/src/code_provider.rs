@@ -73,7 +73,7 @@ impl Place {
 
 /// containerd's root directory. A bundle has a link to its place there,
 /// `ROOT/io.containerd.runtime.v2.task/NAMESPACE/ID`.
-fn containerd_root(bundle: &Path) -> Result<PathBuf> {
+pub fn containerd_root(bundle: &Path) -> Result<PathBuf> {
     let link = bundle.join("work");
     let work = fs::read_link(&link).with_context(|| format!("cannot read '{}'", link.display()))?;
     let root = work.ancestors().nth(3).filter(|root| root.is_absolute());

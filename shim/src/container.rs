@@ -14,10 +14,11 @@ use nix::unistd::Pid;
 use crate::cgroup::Cgroup;
 use crate::code_provider;
 use crate::launcher;
+use crate::module_layer::Images;
 use crate::oom::OomKills;
 use crate::process::{Life, PreparedIo, Process};
 use crate::reaper::Reaper;
-use crate::runtime::{Mount, Step};
+use crate::runtime::{Module, Mount, NO_ENTRYPOINT, Step};
 use crate::runtime_options::RuntimeOptions;
 use crate::spec::{self, Pids};
 use crate::stdio::Stdio;
@@ -51,7 +52,7 @@ pub struct Further {
 
 impl Container {
     /// Makes the container; its first process waits to be started.
-    pub async fn create(request: &CreateTaskRequest, namespace: &str, reaper: &Reaper) -> Result<Self> {
+    pub async fn create(request: &CreateTaskRequest, images: &Images, reaper: &Reaper) -> Result<Self> {
         let bundle = PathBuf::from(&request.bundle);
         let options = RuntimeOptions::read(request.options.as_ref())?;
         let spec = spec::load(&bundle)?;
@@ -62,26 +63,36 @@ impl Container {
             stderr: request.stderr.clone(),
             terminal: request.terminal,
         });
-        let mut io = prepare(&init.stdio, &bundle, &request.id, namespace)?;
+        let mut io = prepare(&init.stdio, &bundle, &request.id, &images.namespace)?;
         let mounts = request.rootfs.iter().map(|mount| Mount {
             kind: mount.type_.clone(),
             source: mount.source.clone(),
             options: mount.options.clone(),
         });
-        let step = Step::Create {
+        let mounts: Vec<_> = mounts.collect();
+        let stdio = io.for_runtime();
+        let step = |module| Step::Create {
             bundle: bundle.clone(),
             id: request.id.clone(),
-            mounts: mounts.collect(),
+            mounts: mounts.clone(),
             systemd: options.systemd_cgroup,
-            stdio: io.for_runtime(),
+            stdio: stdio.clone(),
+            module,
         };
-        let (socket, of_container) = code_provider::sockets()?;
-        code_provider::serve(socket, &bundle, reaper);
-        let pid = match launcher::take_with(&step, Some(of_container), reaper).await {
+        let made = async {
+            match make(&step(Module::Expected), &bundle, reaper).await? {
+                NO_ENTRYPOINT => {
+                    let module = module_of(&request.id, &bundle, images).await?;
+                    make(&step(module), &bundle, reaper).await
+                }
+                pid => Ok(pid),
+            }
+        };
+        let pid = match made.await {
             Ok(pid) => pid,
             Err(error) => {
                 // Where the runtime itself was killed, it has left things behind.
-                let step = Step::Delete { bundle, id: request.id.clone() };
+                let step = Step::Delete { bundle: bundle.clone(), id: request.id.clone() };
                 if let Err(left) = launcher::take(&step, reaper).await {
                     log::warn!("container {}: {left:#}", request.id);
                 }
@@ -94,7 +105,7 @@ impl Container {
             init: Arc::new(init),
             cgroup,
             oom_kills: OomKills::of_process(pid),
-            namespace: namespace.to_owned(),
+            namespace: images.namespace.clone(),
             further: Mutex::default(),
             paused: AtomicBool::new(false),
             pids: Pids::of(&spec),
@@ -152,9 +163,7 @@ impl Container {
                 process: file.clone(),
                 stdio: io.for_runtime(),
             };
-            let (socket, of_process) = code_provider::sockets()?;
-            code_provider::serve(socket, &self.bundle, reaper);
-            let pid = launcher::take_with(&step, Some(of_process), reaper).await?;
+            let pid = make(&step, &self.bundle, reaper).await?;
             process.set_life(Life::Running { pid });
             if let Err(error) = process.attach(io) {
                 log::warn!("container {}: process {exec_id} has no stdio: {error:#}", self.id);
@@ -279,6 +288,20 @@ impl Container {
     fn further(&self) -> MutexGuard<'_, HashMap<String, Arc<Further>>> {
         self.further.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes a step that makes a process, which may ask for its module's code.
+async fn make(step: &Step, bundle: &Path, reaper: &Reaper) -> Result<i32> {
+    let (socket, of_process) = code_provider::sockets()?;
+    code_provider::serve(socket, bundle, reaper);
+    launcher::take_with(step, Some(of_process), reaper).await
+}
+
+/// Where the file is that the image's root does not have.
+async fn module_of(id: &str, bundle: &Path, images: &Images) -> Result<Module> {
+    let found = async { images.module(id, &code_provider::containerd_root(bundle)?).await };
+    let layer = found.await.context("no file of the entrypoint's name, and no layer that is a module")?;
+    Ok(layer.map_or(Module::InRoot, Module::Layer))
 }
 
 fn prepare(stdio: &Stdio, bundle: &Path, name: &str, namespace: &str) -> Result<PreparedIo> {

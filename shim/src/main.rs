@@ -20,6 +20,7 @@ mod guest;
 mod launcher;
 mod logger;
 mod metrics;
+mod module_layer;
 mod oom;
 mod own_binary;
 mod process;

@@ -32,6 +32,9 @@ use crate::spec::{self, Pids};
 /// The argument that makes this binary the runtime.
 pub const COMMAND: &str = "runtime";
 
+/// The directory in a bundle at which the root filesystem is mounted.
+const ROOT: &str = "rootfs";
+
 /// The directory in a bundle that holds libcontainer's state of the container.
 const STATE: &str = "state";
 
@@ -48,8 +51,10 @@ const GONE: Duration = Duration::from_secs(5);
 /// What is to be done to the container of a bundle.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Step {
-    /// Mounts the root filesystem and makes the container; answers its process's number.
-    Create { bundle: PathBuf, id: String, mounts: Vec<Mount>, systemd: bool, stdio: Stdio },
+    /// Mounts the root filesystem and makes the container; answers its process's number,
+    /// or [`NO_ENTRYPOINT`] before it makes anything. `module` is the file to be found
+    /// at the entrypoint's path, where the image is known to hold it in another way.
+    Create { bundle: PathBuf, id: String, mounts: Vec<Mount>, systemd: bool, stdio: Stdio, module: Module },
     /// Lets the container's process go on to what it is to run.
     Start { bundle: PathBuf, id: String },
     /// Starts a further process, described by the OCI process in the file; answers its number.
@@ -58,8 +63,22 @@ pub enum Step {
     Delete { bundle: PathBuf, id: String },
 }
 
+/// Where the file is that the entrypoint names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Module {
+    /// In the image's root; if it is not, that is the answer.
+    Expected,
+    /// In the image's root or nowhere: whatever is wrong is said by name.
+    InRoot,
+    /// This file.
+    Layer(PathBuf),
+}
+
+/// The answer where the image's root has no file of the entrypoint's name.
+pub const NO_ENTRYPOINT: i32 = -1;
+
 /// A mount of the root filesystem, as containerd describes it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Mount {
     pub kind: String,
     pub source: String,
@@ -67,7 +86,7 @@ pub struct Mount {
 }
 
 /// Where a process's input comes from and its output goes to.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Stdio {
     /// Files or FIFOs by path; null devices where there is none.
     Files { stdin: Option<PathBuf>, stdout: Option<PathBuf>, stderr: Option<PathBuf> },
@@ -115,11 +134,12 @@ fn step() -> Result<i32> {
     // Inherited by what this forks, until that executes what it is to run.
     let mut _lock = None;
     match serde_json::from_slice(&input).context("the runtime is told nothing it knows")? {
-        Step::Create { bundle, id, mounts, systemd, stdio } => {
+        Step::Create { bundle, id, mounts, systemd, stdio, module } => {
             _lock = Some(lock(&bundle)?);
-            let created = mount_root(&bundle, &mounts)
-                .and_then(|()| create(&bundle, &id, systemd, stdio).context("cannot create the container"));
-            if created.is_err() {
+            let created = mount_root(&bundle, &mounts).and_then(|()| {
+                create(&bundle, &id, systemd, stdio, &module).context("cannot create the container")
+            });
+            if !matches!(created, Ok(pid) if pid != NO_ENTRYPOINT) {
                 let _ = unmount_root(&bundle);
             }
             created
@@ -136,28 +156,38 @@ fn step() -> Result<i32> {
     }
 }
 
-fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio) -> Result<i32> {
-    let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
+fn create(bundle: &Path, id: &str, systemd: bool, stdio: Stdio, module: &Module) -> Result<i32> {
     let spec = spec::load(bundle)?;
+    if *module == Module::Expected && !spec::has_entrypoint(&spec, &bundle.join(ROOT)) {
+        return Ok(NO_ENTRYPOINT);
+    }
+    let builder = builder(bundle, id, stdio)?.with_executor(EntrypointExecutor::Init);
     Cgroup::of_spec(&spec, id, systemd).make_parents()?;
-    let bundle = without_joined_cgroup_v1(bundle, spec)?.unwrap_or_else(|| bundle.to_owned());
+    let bundle = adapted(bundle, spec, module)?.unwrap_or_else(|| bundle.to_owned());
     let container =
         builder.as_init(bundle).with_systemd(systemd).with_detach(true).build().map_err(described)?;
     let pid = container.pid().ok_or_else(|| anyhow!("it ended at once"))?;
     Ok(pid.as_raw())
 }
 
-/// A bundle like this one, without the mount of cgroup v1, where the container
-/// joins another's process numbers: libcontainer 0.7 looks its own process up by
-/// its number in the new namespace, and finds none or a wrong one.
-/// `None` where the bundle will do as it is.
-fn without_joined_cgroup_v1(bundle: &Path, mut spec: Spec) -> Result<Option<PathBuf>> {
-    if Pids::of(&spec) != Pids::Joined || unified() {
+/// A bundle like this one, with other mounts. `None` where it will do as it is.
+///
+/// Where the container joins another's process numbers, it is without the mount of
+/// cgroup v1: libcontainer 0.7 looks its own process up by its number in the new
+/// namespace, and finds none or a wrong one. A module that is no file of the image's
+/// root becomes one that is mounted there.
+fn adapted(bundle: &Path, mut spec: Spec, module: &Module) -> Result<Option<PathBuf>> {
+    let without_cgroups = Pids::of(&spec) == Pids::Joined && !unified();
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    if without_cgroups {
+        mounts.retain(|mount| mount.typ().as_deref() != Some("cgroup"));
+    }
+    if let Module::Layer(file) = module {
+        mounts.push(spec::file_at_entrypoint(&spec, file)?);
+    } else if !without_cgroups {
         return Ok(None);
     }
     spec.canonicalize_rootfs(bundle).map_err(|error| anyhow!("the root filesystem's path: {error}"))?;
-    let mut mounts = spec.mounts().clone().unwrap_or_default();
-    mounts.retain(|mount| mount.typ().as_deref() != Some("cgroup"));
     spec.set_mounts(Some(mounts));
     let changed = bundle.join(STATE).join("bundle");
     std::fs::create_dir_all(&changed)?;
@@ -250,7 +280,7 @@ fn delete(bundle: &Path, id: &str) -> Result<()> {
 }
 
 fn mount_root(bundle: &Path, mounts: &[Mount]) -> Result<()> {
-    let root = bundle.join("rootfs");
+    let root = bundle.join(ROOT);
     std::fs::create_dir_all(&root).with_context(|| format!("cannot make '{}'", root.display()))?;
     for Mount { kind, source, options } in mounts {
         mount::mount_rootfs(Some(kind), Some(source), options, &root)
@@ -260,7 +290,7 @@ fn mount_root(bundle: &Path, mounts: &[Mount]) -> Result<()> {
 }
 
 fn unmount_root(bundle: &Path) -> Result<()> {
-    let root = bundle.join("rootfs");
+    let root = bundle.join(ROOT);
     mount::umount_recursive(root.to_str(), libc::MNT_DETACH)
         .with_context(|| format!("cannot unmount '{}'", root.display()))
 }

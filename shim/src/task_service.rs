@@ -23,6 +23,7 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use crate::container::Container;
 use crate::events::Events;
 use crate::metrics;
+use crate::module_layer::Images;
 use crate::oom::OomKills;
 use crate::process::{Life, Process};
 use crate::reaper::{Exit, Reaper};
@@ -35,7 +36,7 @@ struct Shared {
     containers: Mutex<HashMap<String, Arc<Container>>>,
     events: Arc<Events>,
     reaper: Reaper,
-    namespace: String,
+    images: Images,
     exit: Arc<ExitSignal>,
 }
 
@@ -63,14 +64,8 @@ async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Answer<T>> + S
 
 impl TaskService {
     /// A service without containers. It signals `exit` when it is to be shut down.
-    pub fn new(events: Arc<Events>, reaper: Reaper, namespace: &str, exit: Arc<ExitSignal>) -> Self {
-        Self(Arc::new(Shared {
-            containers: Mutex::default(),
-            events,
-            reaper,
-            namespace: namespace.to_owned(),
-            exit,
-        }))
+    pub fn new(events: Arc<Events>, reaper: Reaper, images: Images, exit: Arc<ExitSignal>) -> Self {
+        Self(Arc::new(Shared { containers: Mutex::default(), events, reaper, images, exit }))
     }
 
     fn containers(&self) -> MutexGuard<'_, HashMap<String, Arc<Container>>> {
@@ -186,7 +181,7 @@ impl TaskService {
         }
         let reaper = &self.0.reaper;
         let _remember = reaper.remember();
-        let created = Container::create(&request, &self.0.namespace, reaper).await;
+        let created = Container::create(&request, &self.0.images, reaper).await;
         let container = Arc::new(created.map_err(failed)?);
         let pid = container.init.life().pid();
         self.containers().insert(request.id.clone(), Arc::clone(&container));

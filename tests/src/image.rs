@@ -4,7 +4,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use serde_json::json;
+
 use crate::linux;
+use crate::oci_archive::{self, Layer, TAR_LAYER};
 use crate::shell::{self, Output};
 
 const ARCHIVE: &str = "image.tar";
@@ -35,6 +38,29 @@ impl Image {
         let dir = directory();
         fs::write(dir.path().join("ssr.wasm"), bytes).expect("a module");
         Self::pack(dir)
+    }
+
+    /// The site of tests with its module as layers of these media types, beside one of
+    /// assets.
+    pub fn with_module_layers(media_types: &[&'static str]) -> Self {
+        let mut assets = tar::Builder::new(Vec::new());
+        oci_archive::directory(&mut assets, "dist/", 0o755);
+        oci_archive::file(&mut assets, "dist/hello.txt", b"hello from the assets\n", 0o644);
+        let assets = assets.into_inner().expect("an archive");
+        Self::of_layers(&["/ssr.wasm", "/dist"], vec![(TAR_LAYER, assets)], media_types)
+    }
+
+    /// The same, and nothing beside the module.
+    pub fn of_module_layer(media_type: &'static str) -> Self {
+        Self::of_layers(&["/ssr.wasm"], Vec::new(), &[media_type])
+    }
+
+    fn of_layers(command: &[&str], mut layers: Vec<Layer>, modules: &[&'static str]) -> Self {
+        let site = Self::of_site("site.js");
+        layers.extend(modules.iter().map(|media_type| (*media_type, site.module())));
+        let config = json!({ "Entrypoint": command, "User": USER });
+        oci_archive::write(&site.path(), site.name(), site.platform(), config, &layers);
+        site
     }
 
     /// A small Linux: busybox, and a program that is a script.

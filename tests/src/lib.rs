@@ -17,6 +17,7 @@ pub mod shell;
 mod config;
 mod created;
 mod linux;
+mod oci_archive;
 
 pub use container::{Container, Ended};
 pub use docker::Docker;
