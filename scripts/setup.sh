@@ -79,6 +79,25 @@ browser() {
 
 bench() {
   command -v node >/dev/null || die "node is missing: install Node 20 or newer"
+  rust_targets wasm32-wasip2
+  # openssl brings the one library of nginx's that not every Debian has.
+  apt_packages openssl libpcre2-8-0
+  [[ -x .cache/nginx/usr/sbin/nginx ]] || unpack_nginx .cache/nginx
+}
+
+# unpack_nginx DIRECTORY: Debian's nginx, not installed, for it would be started.
+unpack_nginx() {
+  local package
+  package=$(mktemp --directory)
+  say "unpacking nginx into $1 (apt)"
+  # An index that is out of date names packages that are no longer there.
+  (cd "$package" && { apt-get -qq download nginx || { apt-get -qq update && apt-get -qq download nginx; }; }) \
+    >"$package/log" 2>&1 || {
+    cat "$package/log" >&2
+    die "apt-get could not download nginx; run it as root"
+  }
+  dpkg-deb --extract "$package"/nginx_*.deb "$1"
+  rm -r "$package"
 }
 
 dist() {

@@ -1,0 +1,184 @@
+//! Where the contestants appear: a private containerd, and what is done there to
+//! any container.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use ssr_e2e::{Lab, http, leaks};
+
+use crate::Args;
+use crate::contestant::{Contestant, Origin};
+
+/// Nothing takes this long unless it hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+pub struct Stage {
+    lab: Lab,
+    /// A root filesystem with nothing but busybox.
+    busybox: PathBuf,
+    /// The pages that are asked for.
+    pages: Vec<String>,
+}
+
+impl Stage {
+    pub fn new(args: &Args) -> Result<Self> {
+        let lab = Lab::start();
+        let busybox = lab.dir().join("busybox");
+        fs::create_dir_all(busybox.join("bin"))?;
+        fs::copy("/bin/busybox", busybox.join("bin/busybox")).context("busybox-static is not installed")?;
+        Ok(Self { lab, busybox, pages: args.pages.clone() })
+    }
+
+    /// A directory for the contestants' files.
+    pub fn dir(&self) -> &Path {
+        self.lab.dir()
+    }
+
+    pub fn import(&self, archive: &Path) -> Result<()> {
+        let archive = archive.to_str().context("the image's path")?;
+        run(&mut self.lab.ctr(["image", "import", "--platform", "wasi/wasm", archive]))?;
+        Ok(())
+    }
+
+    /// Puts an empty snapshot in a layer's place: a layer that is a module holds no
+    /// files, but containerd before 1.6.25 would unpack it all the same, and fails.
+    pub fn pretend_unpacked(&self, layer: &str) -> Result<()> {
+        run(&mut self.lab.ctr(["snapshots", "prepare", "empty"]))?;
+        run(&mut self.lab.ctr(["snapshots", "commit", layer, "empty"]))?;
+        Ok(())
+    }
+
+    /// Makes the node forget what it has compiled for us.
+    pub fn empty_code_cache(&self) -> Result<()> {
+        let cache = self.dir().join("root/io.containerd.ssr.v1");
+        match fs::remove_dir_all(&cache) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).context("the code cache")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// `ctr run --detach`; the port on which the container will answer.
+    pub fn start(&self, contestant: &Contestant, id: &str, options: &[&str]) -> Result<u16> {
+        let port = http::free_port();
+        let mut ctr = self.lab.ctr(["run", "--detach", "--null-io", "--net-host"]);
+        ctr.args(["--runtime", contestant.runtime]);
+        ctr.args(["--env", &format!("{}=127.0.0.1:{port}", contestant.listen)]).args(options);
+        match &contestant.origin {
+            Origin::Image(name) => ctr.args(["--platform", "wasi/wasm"]).arg(name),
+            Origin::Root(root) => {
+                if let Some(prepare) = contestant.prepare {
+                    prepare(root, port)?;
+                }
+                ctr.arg("--rootfs").arg(root)
+            }
+        };
+        let words = contestant.command.iter().map(|word| word.replace("{port}", &port.to_string()));
+        run(ctr.arg(id).args(words)).context(contestant.title)?;
+        Ok(port)
+    }
+
+    /// From `ctr run` to the first HTTP 200: the seconds, and the port.
+    pub fn start_to_answer(&self, contestant: &Contestant, id: &str) -> Result<(f64, u16)> {
+        let start = Instant::now();
+        let port = self.start(contestant, id, &[])?;
+        self.first_answer(port).context(contestant.title)?;
+        Ok((start.elapsed().as_secs_f64(), port))
+    }
+
+    pub fn first_answer(&self, port: u16) -> Result<()> {
+        let start = Instant::now();
+        while start.elapsed() < LIMIT {
+            if let Some(status) = status_line(port) {
+                ensure!(status.starts_with(b"HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(&status));
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        bail!("does not answer; containerd and the shims said:\n{}", self.lab.log())
+    }
+
+    /// Asks for so many pages, one after the other.
+    pub fn request(&self, port: u16, times: usize) -> Result<()> {
+        for page in self.pages.iter().cycle().take(times) {
+            let answer = http::try_get(&format!("http://127.0.0.1:{port}{page}"))?;
+            ensure!(answer.status == 200, "{page} answered {}", answer.status);
+        }
+        Ok(())
+    }
+
+    /// SIGTERM to containers, until their tasks have ended and are deleted.
+    pub fn remove(&self, ids: &[&str]) -> Result<()> {
+        for id in ids {
+            run(&mut self.lab.ctr(["task", "kill", id]))?;
+        }
+        let start = Instant::now();
+        loop {
+            let list = run(&mut self.lab.ctr(["task", "ls"]))?;
+            let stopped = list.lines().filter(|line| line.contains("STOPPED"));
+            if stopped.count() == ids.len() {
+                break;
+            }
+            ensure!(start.elapsed() < LIMIT, "some of {ids:?} do not stop:\n{list}");
+        }
+        run(self.lab.ctr(["task", "delete"]).args(ids))?;
+        run(self.lab.ctr(["container", "delete"]).args(ids))?;
+        Ok(())
+    }
+
+    /// `ctr run --rm` of a program that ends at once: the seconds.
+    pub fn start_to_exit(&self, runtime: &str) -> Result<f64> {
+        let start = Instant::now();
+        let mut ctr = self.lab.ctr(["run", "--rm", "--null-io", "--runtime", runtime, "--rootfs"]);
+        run(ctr.arg(&self.busybox).args(["true", "/bin/busybox", "true"]))?;
+        Ok(start.elapsed().as_secs_f64())
+    }
+
+    /// Everything that runs under the lab, but for what is about to end.
+    pub fn running(&self) -> Vec<u32> {
+        let mut running = leaks::descendants(self.lab.first());
+        running.retain(|pid| Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok());
+        running
+    }
+
+    /// The memory of everything that runs but of those given, in MB each.
+    pub fn memory_but_of(&self, engine: &[u32]) -> Vec<f64> {
+        let running = self.running();
+        running.iter().filter(|pid| !engine.contains(pid)).filter_map(|pid| pss(*pid)).collect()
+    }
+
+    pub fn assert_clean(&self) {
+        self.lab.assert_clean();
+    }
+}
+
+/// Runs a command, which must succeed, and returns what it printed.
+pub fn run(command: &mut Command) -> Result<String> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// How the answer to a first request begins, if there is one.
+fn status_line(port: u16) -> Option<[u8; 12]> {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
+    connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
+    let mut status = [0; 12];
+    connection.read_exact(&mut status).ok()?;
+    Some(status)
+}
+
+/// A process's proportional share of memory, in MB.
+fn pss(pid: u32) -> Option<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let kilobytes: f64 = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:")?.trim().strip_suffix(" kB")?.parse().ok())?;
+    Some(kilobytes * 1024.0 / 1e6)
+}
