@@ -26,8 +26,18 @@ pub struct Contestant {
     pub listen: &'static str,
     /// Does what a server needs that knows no such variable.
     pub prepare: Option<fn(&Path, u16) -> Result<()>>,
-    /// Whether the node keeps code that it has compiled for it.
-    pub caches: bool,
+    pub compiles: Compiles,
+}
+
+/// When a contestant compiles.
+#[derive(PartialEq, Eq)]
+pub enum Compiles {
+    /// Not when it starts, but for the very first time.
+    Never,
+    /// Where the node has no code of ours.
+    Once,
+    /// At every start.
+    Always,
 }
 
 const RUNC: &str = "io.containerd.runc.v2";
@@ -50,7 +60,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: SITE,
             listen: LISTEN,
             prepare: None,
-            caches: true,
+            compiles: Compiles::Once,
         },
         Contestant {
             title: "stock runwasi, hello component",
@@ -59,7 +69,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: &[],
             listen: "WASMTIME_HTTP_PROXY_SOCKET_ADDR",
             prepare: None,
-            caches: false,
+            compiles: Compiles::Never,
         },
         Contestant {
             title: "our server, stock lifecycle",
@@ -68,7 +78,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: SITE,
             listen: LISTEN,
             prepare: None,
-            caches: false,
+            compiles: Compiles::Always,
         },
         Contestant {
             title: "our server, runc",
@@ -77,7 +87,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: &["/ssr", "serve", "/ssr.wasm", "/dist"],
             listen: LISTEN,
             prepare: None,
-            caches: false,
+            compiles: Compiles::Always,
         },
         Contestant {
             title: "Node, runc",
@@ -86,7 +96,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: &[rootfs::NODE, "/server.mjs", "/entry-server.js", "/client"],
             listen: LISTEN,
             prepare: None,
-            caches: false,
+            compiles: Compiles::Never,
         },
         Contestant {
             title: "nginx, prerendered pages, runc",
@@ -95,7 +105,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             command: &[rootfs::NGINX, "-c", "/etc/{port}.conf"],
             listen: LISTEN,
             prepare: Some(rootfs::configure_nginx),
-            caches: false,
+            compiles: Compiles::Never,
         },
     ])
 }

@@ -1,8 +1,12 @@
 //! Many containers at once.
 
-use anyhow::{Context as _, Result};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
-use crate::contestant::Contestant;
+use anyhow::{Context as _, Result, anyhow};
+use ssr_e2e::http;
+
+use crate::contestant::{Compiles, Contestant};
 use crate::stage::Stage;
 use crate::{Args, median};
 
@@ -10,27 +14,34 @@ use crate::{Args, median};
 /// says little on a machine with other work.
 const ENDS: usize = 5;
 
+/// So many of those that compile at every start: more would take minutes.
+const FEW: usize = 10;
+
 /// Prints the table.
 pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result<()> {
     println!(
-        "\n| {} containers at once | MB of PSS in all | each | processes | start of the first {ENDS}, ms | of the last {ENDS} |",
-        args.crowd
+        "\n| many containers at once | containers | MB of PSS in all | each | processes | start of the first {ENDS}, ms | of the last {ENDS} | started at once, until the last answers, s |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|");
+    let ids: Vec<_> = (1..=args.crowd).map(|number| format!("site-{number}")).collect();
+    let ids: Vec<_> = ids.iter().map(String::as_str).collect();
     let mut ours = f64::NAN;
     for contestant in contestants {
-        let (times, memory) = gather(stage, contestant, args.crowd).context(contestant.title)?;
+        let number = if contestant.compiles == Compiles::Always { FEW.min(ids.len()) } else { ids.len() };
+        let ids = ids.get(..number).unwrap_or_default();
+        let (times, memory) = one_by_one(stage, contestant, ids).context(contestant.title)?;
+        let at_once = at_once(stage, contestant, ids).context(contestant.title)?;
         let total: f64 = memory.iter().sum();
+        let each = total / number as f64;
         if ours.is_nan() {
-            ours = total;
+            ours = each;
         }
         let first = median(times.iter().take(ENDS).copied().collect());
         let last = median(times.iter().rev().take(ENDS).copied().collect());
         println!(
-            "| {} | {total:.0} ({:.2}×) | {:.1} | {} | {:.0} | {:.0} ({:.2} × the first) |",
+            "| {} | {number} | {total:.0} | {each:.1} ({:.2}×) | {} | {:.0} | {:.0} ({:.2} × the first) | {at_once:.1} |",
             contestant.title,
-            total / ours,
-            total / args.crowd as f64,
+            each / ours,
             memory.len(),
             first * 1e3,
             last * 1e3,
@@ -42,13 +53,40 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
 
 /// Starts them one after the other, has each answer again when all run, and
 /// returns the times of the starts and the memory of all processes.
-fn gather(stage: &Stage, contestant: &Contestant, number: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+fn one_by_one(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<(Vec<f64>, Vec<f64>)> {
     let engine = stage.running();
-    let ids: Vec<_> = (1..=number).map(|number| format!("site-{number}")).collect();
     let started = ids.iter().map(|id| stage.start_to_answer(contestant, id));
     let (times, ports): (Vec<_>, Vec<_>) = started.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     ports.iter().try_for_each(|port| stage.request(*port, 1))?;
     let memory = stage.memory_but_of(&engine);
-    stage.remove(&ids.iter().map(String::as_str).collect::<Vec<_>>())?;
+    stage.remove(ids)?;
     Ok((times, memory))
+}
+
+/// Starts them all at the same time, on a node that has compiled nothing of ours;
+/// returns the seconds until all have answered.
+fn at_once(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<f64> {
+    if contestant.compiles == Compiles::Once {
+        stage.empty_code_cache()?;
+    }
+    let mut ports = BTreeSet::new();
+    while ports.len() < ids.len() {
+        ports.insert(http::free_port());
+    }
+    // Asking more often would take the time from those that start.
+    let pause = Duration::from_millis(20);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let starts = ids.iter().zip(ports).map(|(id, port)| {
+            scope.spawn(move || {
+                stage.start(contestant, id, port, &[])?;
+                stage.first_answer(port, pause)
+            })
+        });
+        let starts: Vec<_> = starts.collect();
+        starts.into_iter().try_for_each(|start| start.join().map_err(|_| anyhow!("a start panicked"))?)
+    })?;
+    let seconds = start.elapsed().as_secs_f64();
+    stage.remove(ids)?;
+    Ok(seconds)
 }

@@ -1,6 +1,9 @@
 //! The memory and the processes of one container and of its replicas.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
+use ssr_e2e::http;
 
 use crate::contestant::Contestant;
 use crate::stage::Stage;
@@ -15,6 +18,12 @@ struct Found {
     one: Vec<f64>,
     /// The memory of all replicas, in MB.
     all: f64,
+}
+
+impl Found {
+    fn of_one(&self) -> f64 {
+        self.one.iter().sum()
+    }
 }
 
 /// Prints the table.
@@ -32,14 +41,15 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
     );
     println!("|---|---|---|---|---|---|---|");
     let mut ours = f64::NAN;
-    for (contestant, found) in contestants.iter().zip(rounds) {
-        let one = median(found.iter().map(|found| found.one.iter().sum()).collect());
+    for (contestant, mut found) in contestants.iter().zip(rounds) {
         let all = median(found.iter().map(|found| found.all).collect());
+        found.sort_by(|a, b| a.of_one().total_cmp(&b.of_one()));
+        let middle = found.get(found.len() / 2).context("a round")?;
+        let one = middle.of_one();
         if ours.is_nan() {
             ours = one;
         }
-        let each = &found.last().context("a round")?.one;
-        let parts: Vec<_> = each.iter().map(|size| format!("{size:.1}")).collect();
+        let parts: Vec<_> = middle.one.iter().map(|size| format!("{size:.1}")).collect();
         println!(
             "| {} | {one:.1} ({:.2}×) | {} | {all:.1} ({:.2} × one) | {:.1} | {} | {} |",
             contestant.title,
@@ -47,7 +57,7 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
             parts.join(" + "),
             all / one,
             (all - one) / (REPLICAS.len() - 1) as f64,
-            each.len(),
+            middle.one.len(),
             of_pod(stage, contestant)?
         );
     }
@@ -74,8 +84,9 @@ fn of_pod(stage: &Stage, contestant: &Contestant) -> Result<usize> {
     let engine = stage.running();
     let pod = ["--annotation", "io.kubernetes.cri.sandbox-id=one"];
     for id in ["one", "two"] {
-        let port = stage.start(contestant, id, &pod)?;
-        stage.first_answer(port).context(contestant.title)?;
+        let port = http::free_port();
+        stage.start(contestant, id, port, &pod)?;
+        stage.first_answer(port, Duration::from_millis(1)).context(contestant.title)?;
     }
     let running = stage.running().len() - engine.len();
     // The first has the shim of both.

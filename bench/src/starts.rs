@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::contestant::Contestant;
+use crate::contestant::{Compiles, Contestant};
 use crate::stage::Stage;
 use crate::{Args, compile_time, median};
 
@@ -28,7 +28,7 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
             compile.push(compiled);
         }
         for (contestant, times) in contestants.iter().zip(&mut lines) {
-            if contestant.caches {
+            if contestant.compiles == Compiles::Once {
                 stage.empty_code_cache()?;
                 cycle(stage, contestant, counts.then_some(&mut cold))?;
             }
@@ -76,7 +76,7 @@ fn print(
     println!("|---|---|---|---|");
     let cold = medians(cold);
     for (contestant, times) in contestants.iter().zip(lines) {
-        if contestant.caches {
+        if contestant.compiles == Compiles::Once {
             row(&format!("{}, compiled before", contestant.title), medians(times));
             row(&format!("{}, empty code cache", contestant.title), cold);
             row("a process that only compiles the module", [compile, f64::NAN, f64::NAN]);
