@@ -34,7 +34,8 @@ the ratio to ours, with code that the node has compiled before; before a start w
 removed. PSS counts each process's own pages and its share of those that it has in common with others: of all
 processes that belong to a container, shims and their zygotes included.
 
-Of many containers, each has answered two pages when memory is taken; those that compile at every start are fewer,
+Many containers, all of one image, are measured once, without a median. Each has answered two pages when memory is
+taken; those that compile at every start are fewer,
 because so many would take minutes. In the end they are all removed and started anew, all at the same time and ours
 with an empty code cache.
 

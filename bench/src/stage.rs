@@ -46,7 +46,7 @@ impl Stage {
     }
 
     /// Puts an empty snapshot in a layer's place: a layer that is a module holds no
-    /// files, but containerd before 1.6.25 would unpack it all the same, and fails.
+    /// files, but containerd 1.6.20 would unpack it all the same, and fails.
     pub fn pretend_unpacked(&self, layer: &str) -> Result<()> {
         run(&mut self.lab.ctr(["snapshots", "prepare", "empty"]))?;
         run(&mut self.lab.ctr(["snapshots", "commit", layer, "empty"]))?;
