@@ -54,6 +54,17 @@ pub enum CacheError {
     },
 }
 
+/// Why code was not added to a cache.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// It is the cache's fault.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// Or the module's.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
 /// Why a module has no compiled code.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -119,6 +130,11 @@ impl CodeCache {
     /// Its directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// The most bytes that it keeps.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 
     fn path(&self, key: &Key) -> PathBuf {
@@ -254,7 +270,6 @@ pub fn provide(cache: Result<CodeCache, CacheError>, wanted: &Wanted<'_>) -> Res
     let mut warnings = Vec::new();
     let mut without = |error: CacheError| warnings.push(format!("running without the code cache: {error}"));
     let locked = cache.and_then(|cache| cache.lock().map(|lock| (cache, lock))).map_err(&mut without).ok();
-    let internal = |error: wasmtime::Error| CompileError::System(io::Error::other(format!("{error:#}")));
     if let Some((cache, _)) = &locked {
         // Somebody else may have compiled it meanwhile.
         let digest = compile::digest(wanted.module);
@@ -271,6 +286,34 @@ pub fn provide(cache: Result<CodeCache, CacheError>, wanted: &Wanted<'_>) -> Res
         None => in_memory(|file| entry::write(file, &about, &code))?,
     };
     Ok(Code { file, about, compiled: true, warnings })
+}
+
+/// Finds a module's code for a target in the cache, or compiles it, after `begin`,
+/// and adds it.
+pub fn add(
+    cache: &CodeCache,
+    wanted: &Wanted<'_>,
+    target: Target,
+    begin: impl FnOnce(),
+) -> Result<Code, AddError> {
+    let _lock = cache.lock()?;
+    let engines = match target {
+        Target::Host => compile::engines(wanted.settings),
+        target => compile::compatibility(wanted.settings, target).map(|engine| vec![engine]),
+    };
+    let mut warnings = Vec::new();
+    let digest = compile::digest(wanted.module);
+    if let Some(code) = find(cache, &digest, &engines.map_err(internal)?, &mut warnings) {
+        return Ok(Code { warnings, ..code });
+    }
+    begin();
+    let (about, code) = compile::compile(wanted.module, wanted.name, wanted.settings, target)
+        .map_err(CompileError::Module)?;
+    Ok(Code { file: cache.insert(&about, &code)?, about, compiled: true, warnings })
+}
+
+fn internal(error: wasmtime::Error) -> CompileError {
+    CompileError::System(io::Error::other(format!("{error:#}")))
 }
 
 /// The same file, or a copy in memory where nothing can be executed that is on

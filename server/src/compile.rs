@@ -24,10 +24,31 @@ pub struct About {
     pub name: String,
     /// For which machines: a target's name.
     pub target: String,
+    /// The most memory of a render, in bytes, where code depends on it: with 32 bits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub render_memory: Option<usize>,
     /// How renders are to be ended.
     pub interruption: Interruption,
     /// What the module says of itself.
     pub site: SiteSection,
+}
+
+impl About {
+    /// The target, if this version knows it.
+    pub fn target(&self) -> Option<Target> {
+        let mut all = Target::PORTABLE.into_iter().chain([Target::Host]);
+        all.find(|target| target.name() == self.target)
+    }
+
+    /// Whether this version's engine has compiled it; code for [`Target::Host`], on
+    /// a machine like this one.
+    pub fn is_current(&self) -> bool {
+        let defaults = Settings::default();
+        let render_memory = self.render_memory.unwrap_or(defaults.render_memory);
+        let settings = Settings { render_memory, render_threads: 1, ..defaults };
+        let engine = self.target().and_then(|target| compatibility(&settings, target).ok());
+        engine.is_some_and(|engine| engine == self.key.engine)
+    }
 }
 
 /// Names compiled code: the same for equal modules and engines.
@@ -66,8 +87,8 @@ pub fn engines(settings: &Settings) -> wasmtime::Result<Vec<String>> {
     targets.into_iter().flatten().map(|target| compatibility(settings, target)).collect()
 }
 
-/// Equal for engines that can load each other's code.
-fn compatibility(settings: &Settings, target: Target) -> wasmtime::Result<String> {
+/// The engine's name for a target: equal for engines that can load each other's code.
+pub fn compatibility(settings: &Settings, target: Target) -> wasmtime::Result<String> {
     let engine = Engine::new(&engine::config(settings, preferred(target), target)?)?;
     let mut hasher = EverywhereEqual(Xxh3::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -99,8 +120,9 @@ pub fn compile(
     }
     let engine = compatibility(settings, target).map_err(refused)?;
     let key = Key { module: digest(module), engine };
-    let target = target.name().to_owned();
-    Ok((About { key, name: name.to_owned(), target, interruption, site }, code))
+    let render_memory = target.has_32_bits().then_some(settings.render_memory);
+    let (name, target) = (name.to_owned(), target.name().to_owned());
+    Ok((About { key, name, target, render_memory, interruption, site }, code))
 }
 
 fn preferred(target: Target) -> Interruption {
@@ -159,6 +181,19 @@ mod tests {
         let keys = Target::PORTABLE.map(|target| compatibility(&settings, target).unwrap());
         assert!(keys[0] != keys[1] && keys[1] != keys[2] && keys[0] != keys[2]);
         assert_eq!(keys, Target::PORTABLE.map(|target| compatibility(&settings, target).unwrap()));
+    }
+
+    #[test]
+    fn code_of_this_version_is_told_from_others() {
+        let module = crate::module::tests::site(r#"{"abi":1,"built_by":"0.1.0"}"#);
+        let settings = Settings { render_memory: 32 << 20, ..Settings::default() };
+        for target in Target::PORTABLE.into_iter().chain([Target::Host]) {
+            let (mut about, _) = compile(&module, "ssr.wasm", &settings, target).unwrap();
+            assert_eq!(about.target().unwrap().name(), target.name());
+            assert!(about.is_current(), "{target:?}");
+            about.key.engine = "0123456789abcdef".to_owned();
+            assert!(!about.is_current(), "{target:?}");
+        }
     }
 
     #[test]

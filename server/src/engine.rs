@@ -46,6 +46,8 @@ impl Target {
     /// Its name, as containers' platforms have it.
     pub const fn name(self) -> &'static str {
         match self {
+            // There is but one kind of code for 32 bits.
+            Self::Host if cfg!(target_pointer_width = "32") => Self::Arm.name(),
             Self::Host => "this machine",
             Self::X86_64 => "amd64",
             Self::Arm64 => "arm64",
@@ -66,7 +68,8 @@ impl Target {
         }
     }
 
-    fn has_32_bits(self) -> bool {
+    /// Whether its code depends on the most memory of a render.
+    pub fn has_32_bits(self) -> bool {
         self.triple() == Some("pulley32")
     }
 }

@@ -64,10 +64,11 @@ pub fn check(bytes: &[u8]) -> Result<SiteSection, String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn site(section: &str) -> Vec<u8> {
+    /// A module with nothing but the section.
+    pub(crate) fn site(section: &str) -> Vec<u8> {
         let mut bytes = b"\0asm\x01\0\0\0".to_vec();
         bytes.push(0);
         bytes.push((1 + SECTION.len() + section.len()) as u8);

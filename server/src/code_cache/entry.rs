@@ -7,8 +7,7 @@
 //! ```
 //! Numbers are little-endian. The engine does not look behind its ELF file.
 
-use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use xxhash_rust::xxh3::Xxh3;
 
@@ -51,9 +50,9 @@ pub fn write(mut to: impl Write, about: &About, code: &[u8]) -> io::Result<()> {
 }
 
 /// Reads what a file's code is, after checking all of it.
-pub fn check(file: &mut File) -> Result<About, Unusable> {
+pub fn check(file: &mut (impl Read + Seek)) -> Result<About, Unusable> {
     let about = peek(file)?;
-    let length = file.metadata()?.len();
+    let length = file.seek(SeekFrom::End(0))?;
     file.rewind()?;
     let mut left = length - (TAIL - 8);
     let mut checksum = Xxh3::new();
@@ -75,9 +74,20 @@ pub fn check(file: &mut File) -> Result<About, Unusable> {
     }
 }
 
+/// Reads what an entry's code is after checking all of it, and the code.
+pub fn parse(entry: &[u8]) -> Result<(About, &[u8]), Unusable> {
+    let about = check(&mut Cursor::new(entry))?;
+    // In front of what the checksum has covered.
+    let behind = entry.len().checked_sub(TAIL as usize).ok_or(Unusable::Foreign)?;
+    let mut about_length = [0; 8];
+    about_length.copy_from_slice(&entry[behind..behind + 8]);
+    let code = behind.checked_sub(u64::from_le_bytes(about_length) as usize).ok_or(Unusable::Damaged)?;
+    Ok((about, &entry[..code]))
+}
+
 /// Reads what a file's code is, without checking the code.
-pub fn peek(file: &mut File) -> Result<About, Unusable> {
-    let length = file.metadata()?.len();
+pub fn peek(file: &mut (impl Read + Seek)) -> Result<About, Unusable> {
+    let length = file.seek(SeekFrom::End(0))?;
     let tail_at = length.checked_sub(TAIL).ok_or(Unusable::Foreign)?;
     file.seek(SeekFrom::Start(tail_at))?;
     let mut tail = [0; TAIL as usize];
@@ -97,6 +107,8 @@ pub fn peek(file: &mut File) -> Result<About, Unusable> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::compile::Key;
     use crate::module::SiteSection;
@@ -107,6 +119,7 @@ mod tests {
             key: Key { module: "12".to_owned(), engine: "34".to_owned() },
             name: "ssr.wasm".to_owned(),
             target: "amd64".to_owned(),
+            render_memory: None,
             interruption: Interruption::Signal,
             site: SiteSection { abi: 1, built_by: "0.1.0".to_owned() },
         }
@@ -128,6 +141,7 @@ mod tests {
     fn what_is_written_is_read() {
         assert_eq!(check(&mut file(&written())).unwrap(), about());
         assert_eq!(peek(&mut file(&written())).unwrap(), about());
+        assert_eq!(parse(&written()).unwrap(), (about(), &[7; 100_000][..]));
     }
 
     #[test]
@@ -138,6 +152,7 @@ mod tests {
             let mut changed = bytes.clone();
             changed[place] ^= 1;
             assert!(check(&mut file(&changed)).is_err(), "byte {place}");
+            assert!(parse(&changed).is_err(), "byte {place}");
         }
     }
 
@@ -146,6 +161,7 @@ mod tests {
         let bytes = written();
         for length in [0, 1, 31, 32, 50_000, bytes.len() - 1] {
             assert!(check(&mut file(&bytes[..length])).is_err(), "{length} bytes");
+            assert!(parse(&bytes[..length]).is_err(), "{length} bytes");
         }
         assert!(matches!(check(&mut file(&[0x7f; 4096])), Err(Unusable::Foreign)));
         let mut long = bytes.clone();
