@@ -4,6 +4,7 @@
 
 pub mod entry;
 pub mod exchange;
+pub mod transfer;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Seek as _};
