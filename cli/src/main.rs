@@ -1,6 +1,7 @@
 //! `ssr`: builds, serves and packs server-rendered websites.
 
 mod build;
+mod cache;
 mod image;
 mod progress;
 mod serve;
@@ -34,6 +35,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Pack a module and its assets as an OCI image archive
     Image(image::ImageArgs),
+    /// Look after the compiled code that a node keeps
+    Cache(cache::CacheArgs),
 }
 
 fn main() -> ExitCode {
@@ -63,6 +66,7 @@ fn run(log: &LogBuffer) -> ExitCode {
             };
         }
         Command::Image(args) => image::run(args),
+        Command::Cache(args) => cache::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
