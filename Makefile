@@ -44,7 +44,7 @@ demo-stop: ## Stop the demo and leave nothing of it behind
 test: test-fast test-e2e test-browser ## Run all tests
 
 test-fast: build ## Run the tests that need no container
-	$(CARGO) test --lib --bins --test build --test serve --test site --test deploy
+	$(CARGO) test --lib --bins --test build --test cache_cli --test serve --test site --test deploy
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
