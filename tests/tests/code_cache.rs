@@ -248,6 +248,17 @@ fn nothing_that_an_image_supplies_is_loaded_as_compiled_code() {
 }
 
 #[test]
+fn code_that_was_made_for_all_machines_of_a_kind_is_served() {
+    let lab = Lab::start();
+    let image = Image::of_site("site.js");
+    let mut add = shell::ssr(["cache", "add", "--target"]);
+    add.arg(if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
+    shell::run(add.arg("--dir").arg(lab.code_cache()).arg(image.path())).success();
+    serves(lab.container(&image).start());
+    assert_eq!((lab.compiled().len(), lab.compilations()), (1, 0), "{}", lab.log());
+}
+
+#[test]
 fn a_linux_program_finds_no_descriptor_of_the_shims() {
     let lab = Lab::start();
     let ended = lab.linux(["ls", "/proc/self/fd"]).to_end();
