@@ -17,6 +17,7 @@ pub mod log_buffer;
 pub mod module;
 pub mod node_config;
 pub mod render;
+pub mod resident;
 pub mod response;
 pub mod route;
 pub mod settings;
@@ -228,6 +229,7 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
+    resident::forget_startup();
     let stop = async {
         let name = stop.next().await;
         log::info!("{name}: finishing what is in flight");

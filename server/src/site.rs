@@ -12,6 +12,7 @@ use crate::engine;
 use crate::error::StartError;
 use crate::guest::{self, GuestState, Part, RenderError, Stop};
 use crate::module;
+use crate::resident;
 use crate::settings::Settings;
 use crate::time_limit::{Interruption, TimeLimit};
 
@@ -129,11 +130,7 @@ impl Site {
             return;
         }
         *self.ready.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        #[cfg(target_env = "gnu")]
-        // SAFETY: has no requirements.
-        unsafe {
-            libc::malloc_trim(0);
-        }
+        resident::trim_heap();
     }
 
     /// The back end's name.

@@ -93,6 +93,8 @@ pub fn serve(socket: OwnedFd, bundle: &Path, reaper: &Reaper) {
         if let Err(error) = answer(socket, &bundle, &reaper).await {
             log::warn!("'{}' gets no compiled code: {error:#}", bundle.display());
         }
+        // The container runs what it is to run: from here on the shim mostly waits.
+        ssr_server::resident::forget_startup();
     });
 }
 

@@ -1,0 +1,34 @@
+//! What of this program is in memory.
+
+/// Unmaps the pages of this program's own code and constants: what has only been
+/// needed to start is not counted as used any more, and what is needed again is
+/// mapped again, from the file's pages, which all its processes share. The kernel
+/// maps 16 pages around each that is touched: after a start that is most of the
+/// program, of which a site that is served needs a third.
+pub fn forget_startup() {
+    // Every linker defines them: the first byte, and the first one behind the code.
+    unsafe extern "C" {
+        static __executable_start: u8;
+        static etext: u8;
+    }
+    const PAGE: usize = 64 << 10;
+    let (start, end) = ((&raw const __executable_start).addr(), (&raw const etext).addr());
+    // Whole pages, however large they are, without what else is in the last one.
+    let (start, end) = (start.next_multiple_of(PAGE), end / PAGE * PAGE);
+    if start < end {
+        let first = std::ptr::with_exposed_provenance_mut(start);
+        // SAFETY: pages that nobody can write to come back as they were.
+        unsafe { libc::madvise(first, end - start, libc::MADV_DONTNEED) };
+    }
+    trim_heap();
+}
+
+/// Gives the heap's free pages back.
+pub fn trim_heap() {
+    // musl gives them back by itself.
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no requirements.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
