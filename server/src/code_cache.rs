@@ -168,17 +168,11 @@ impl CodeCache {
         // Of whoever was killed while writing, and of nobody else: see `locked`.
         let unfinished = path.with_extension("new");
         let written = (|| {
-            let mut file = OpenOptions::new()
-                .read(true)
-                .write(true)
-                .create(true)
-                .truncate(true)
-                .mode(0o600)
-                .open(&unfinished)?;
+            let file =
+                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
             entry::write(&file, about, code)?;
             file.sync_all()?;
             fs::rename(&unfinished, &path)?;
-            file.rewind()?;
             // Not the descriptor that has written it: that of a reader.
             File::open(&path)
         })();
@@ -265,7 +259,22 @@ pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut 
         .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
 }
 
-/// Finds a module's code, or compiles it, for a target; in the latter case adds it
+/// Finds a module's code for a target in the cache.
+fn find_for(
+    cache: &CodeCache,
+    wanted: &Wanted<'_>,
+    target: Target,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Code>, CompileError> {
+    let engines = match target {
+        Target::Host => compile::engines(wanted.settings),
+        target => compile::compatibility(wanted.settings, target).map(|engine| vec![engine]),
+    };
+    let engines = engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?;
+    Ok(find(cache, &compile::digest(wanted.module), &engines, warnings))
+}
+
+/// Finds a module's code, or compiles it, for this machine; in the latter case adds it
 /// to the cache. Without one, and where that cannot be written to, the code is in memory.
 pub fn provide(cache: Result<CodeCache, CacheError>, wanted: &Wanted<'_>) -> Result<Code, CompileError> {
     let mut warnings = Vec::new();
@@ -273,9 +282,7 @@ pub fn provide(cache: Result<CodeCache, CacheError>, wanted: &Wanted<'_>) -> Res
     let locked = cache.and_then(|cache| cache.lock().map(|lock| (cache, lock))).map_err(&mut without).ok();
     if let Some((cache, _)) = &locked {
         // Somebody else may have compiled it meanwhile.
-        let digest = compile::digest(wanted.module);
-        let engines = compile::engines(wanted.settings).map_err(internal)?;
-        if let Some(code) = find(cache, &digest, &engines, &mut Vec::new()) {
+        if let Some(code) = find_for(cache, wanted, Target::Host, &mut Vec::new())? {
             return Ok(code);
         }
     }
@@ -298,23 +305,14 @@ pub fn add(
     begin: impl FnOnce(),
 ) -> Result<Code, AddError> {
     let _lock = cache.lock()?;
-    let engines = match target {
-        Target::Host => compile::engines(wanted.settings),
-        target => compile::compatibility(wanted.settings, target).map(|engine| vec![engine]),
-    };
     let mut warnings = Vec::new();
-    let digest = compile::digest(wanted.module);
-    if let Some(code) = find(cache, &digest, &engines.map_err(internal)?, &mut warnings) {
+    if let Some(code) = find_for(cache, wanted, target, &mut warnings)? {
         return Ok(Code { warnings, ..code });
     }
     begin();
     let (about, code) = compile::compile(wanted.module, wanted.name, wanted.settings, target)
         .map_err(CompileError::Module)?;
     Ok(Code { file: cache.insert(&about, &code)?, about, compiled: true, warnings })
-}
-
-fn internal(error: wasmtime::Error) -> CompileError {
-    CompileError::System(io::Error::other(format!("{error:#}")))
 }
 
 /// The same file, or a copy in memory where nothing can be executed that is on
