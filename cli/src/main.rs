@@ -40,6 +40,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    ssr_server::resident::use_one_heap();
     let log = match start_logging() {
         Ok(log) => log,
         Err(error) => {

@@ -23,6 +23,16 @@ pub fn forget_startup() {
     trim_heap();
 }
 
+/// Has all threads share one heap: memory that one of them has freed is used again
+/// by the others. To be called before there are any.
+pub fn use_one_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: has no requirements.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
+}
+
 /// Gives the heap's free pages back.
 pub fn trim_heap() {
     // musl gives them back by itself.

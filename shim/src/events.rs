@@ -12,13 +12,14 @@ use anyhow::{Context as _, Result};
 use containerd_shim::Context;
 use containerd_shim::event::Event;
 use containerd_shim::protos::api::ForwardRequest;
-use containerd_shim::protos::protobuf::MessageField;
 use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
+use containerd_shim::protos::protobuf::{Message, MessageField};
 use containerd_shim::protos::shim::event::Envelope;
 use containerd_shim::protos::shim_async::{Client, EventsClient};
 use containerd_shim::protos::ttrpc;
-use containerd_shim::util::convert_to_any;
 use tokio::sync::{Mutex, Notify};
+
+use crate::any_message;
 
 /// How long an event waits for containerd.
 const KEPT: Duration = Duration::from_secs(120);
@@ -52,9 +53,9 @@ impl Events {
     }
 
     /// Hands the event over for delivery.
-    pub async fn publish(&self, event: impl Event) {
+    pub async fn publish(&self, event: impl Event + Message) {
         let topic = event.topic();
-        let event = match convert_to_any(Box::new(event)) {
+        let event = match any_message::pack(any_message::EVENTS, &event) {
             Ok(event) => event,
             Err(error) => return log::error!("the event {topic} cannot be written: {error}"),
         };

@@ -8,6 +8,7 @@
 //! - the compiler, a process that makes machine code of a module ([`code_provider`]);
 //! - the container itself, executed by the runtime as its last act ([`guest`]).
 
+mod any_message;
 mod bootstrap;
 mod cgroup;
 mod code_provider;
@@ -35,6 +36,7 @@ mod terminal;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    ssr_server::resident::use_one_heap();
     let args: Vec<_> = std::env::args_os().collect();
     match (args.first(), args.get(1)) {
         (Some(name), _) if name == guest::NAME => guest::main(&args[1..]),

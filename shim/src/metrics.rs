@@ -10,21 +10,19 @@ use containerd_shim::protos::cgroups::metrics::{
     CPUStat, CPUUsage, MemoryEntry, MemoryOomControl, MemoryStat, Metrics, PidsStat, Throttle,
 };
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
-use containerd_shim::util::convert_to_any;
 
+use crate::any_message::{self, CGROUP_V1, CGROUP_V2};
 use crate::controllers::{Controllers, keyed, number};
 
 /// The metrics of the cgroup that the process is in.
 pub fn of_process(pid: i32) -> Result<Any> {
     let controllers = Controllers::of_process(pid)
         .context("the container's process has ended: there is nothing to measure")?;
-    let any = match ControllersV1::find(&controllers) {
-        Some(controllers) => convert_to_any(Box::new(controllers.metrics())),
-        None => get_cgroup(pid.unsigned_abs())
-            .and_then(|cgroup| collect_metrics_v2(&cgroup))
-            .and_then(|metrics| convert_to_any(Box::new(metrics))),
-    };
-    any.context("cannot read the container's counters")
+    if let Some(controllers) = ControllersV1::find(&controllers) {
+        return Ok(any_message::pack(CGROUP_V1, &controllers.metrics())?);
+    }
+    let metrics = get_cgroup(pid.unsigned_abs()).and_then(|cgroup| collect_metrics_v2(&cgroup));
+    Ok(any_message::pack(CGROUP_V2, &metrics.context("cannot read the container's counters")?)?)
 }
 
 /// The directories of cgroup v1's controllers, each in a hierarchy of its own.

@@ -16,10 +16,10 @@ use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::protos::shim::oci::ProcessDetails;
 use containerd_shim::protos::ttrpc::{self, Code, get_status};
 use containerd_shim::protos::types::task::ProcessInfo;
-use containerd_shim::util::convert_to_any;
 use containerd_shim::{Task, TtrpcContext};
 use libcontainer::oci_spec::runtime::LinuxResources;
 
+use crate::any_message;
 use crate::container::Container;
 use crate::events::Events;
 use crate::metrics;
@@ -334,7 +334,7 @@ impl Task for TaskService {
             let mut info = ProcessInfo { pid: number(pid), ..ProcessInfo::default() };
             if let Some((exec_id, _)) = further.iter().find(|(_, further)| *further == pid) {
                 let details = ProcessDetails { exec_id: exec_id.clone(), ..ProcessDetails::default() };
-                info.info = convert_to_any(Box::new(details)).ok().into();
+                info.info = any_message::pack(any_message::RUNC, &details).ok().into();
             }
             info
         });
