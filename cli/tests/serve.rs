@@ -27,7 +27,7 @@ export default { async fetch(request, env, ctx) {
     case '/cut': return new Response(new ReadableStream({ async pull(c) {
         if (this.begun) { await later(300); throw new Error('halfway'); } this.begun = true; c.enqueue(new TextEncoder().encode('begun')); } }));
     case '/echo': return new Response(`${request.method} ${await request.text()} ${request.headers.get('x-a')}`);
-    case '/after': ctx.waitUntil(later(400).then(() => console.log('done afterwards'))); return new Response('now');
+    case '/after': ctx.waitUntil(later(Number(searchParams.get('ms') ?? 400)).then(() => console.log('done afterwards'))); return new Response('now');
     default: return new Response(`page ${pathname}`, { status: pathname === '/' ? 200 : 404, headers: { 'content-type': 'text/html' } });
   }
 } };";
@@ -159,6 +159,34 @@ fn sigterm_finishes_requests_and_what_they_left_to_do() {
     let (code, log) = server.stop();
     assert_eq!(code, Some(0));
     assert!(log.contains("done afterwards"), "{log}");
+}
+
+#[test]
+fn one_page_after_the_other_needs_one_render_thread() {
+    let server = start(&["--render-threads", "4"]);
+    for _ in 0..200 {
+        assert_eq!(server.get("/").status, 200);
+    }
+    assert_eq!(server.render_threads(), 1);
+}
+
+#[test]
+fn renders_at_the_same_time_have_a_thread_each() {
+    let server = start(&["--render-threads", "3"]);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(server.get("/slow?ms=300").text(), "slept"));
+        }
+    });
+    assert_eq!(server.render_threads(), 3);
+}
+
+#[test]
+fn a_page_does_not_wait_for_what_another_has_left_to_do() {
+    let server = start(&["--render-threads", "2"]);
+    assert_eq!(server.get("/after?ms=5000").text(), "now");
+    assert_eq!(server.get("/").status, 200);
+    assert_eq!(server.render_threads(), 2);
 }
 
 #[test]

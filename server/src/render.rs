@@ -97,7 +97,25 @@ struct State {
     /// Threads there are, and how many of them have nothing to do.
     threads: usize,
     idle: usize,
+    /// Where the responses of renders go that run.
+    running: Vec<mpsc::WeakSender<Part>>,
+    /// There is somebody who looks after a job that waits.
+    watched: bool,
 }
+
+impl State {
+    /// How many threads take a job soon: those that are idle, and those whose response
+    /// has been taken, or is wanted by nobody, and who only have to tidy up. Whoever
+    /// asks for one page after the other needs one thread, and one render's memory.
+    fn available(&self) -> usize {
+        let taken = |parts: &&mpsc::WeakSender<Part>| parts.upgrade().is_none_or(|parts| parts.is_closed());
+        self.idle + self.running.iter().filter(taken).count()
+    }
+}
+
+/// A thread that has sent its response may still work for longer than this. Then
+/// there is another one for the job that waits for it.
+const TIDY: Duration = Duration::from_millis(5);
 
 /// A render thread that waits for longer ends; with the last one, the site rests.
 const IDLE: Duration = Duration::from_secs(10);
@@ -158,7 +176,7 @@ impl Pool {
 
     fn add(self: &Arc<Self>, job: Job) -> Result<(), Busy> {
         let mut state = self.lock();
-        if state.jobs.len() >= state.idle && state.threads < self.threads {
+        if state.jobs.len() >= state.available() && state.threads < self.threads {
             match self.start_thread(&mut state) {
                 Ok(()) => {}
                 Err(error) if state.threads == 0 => {
@@ -168,14 +186,43 @@ impl Pool {
                 Err(error) => log::debug!("no further thread to render on: {error}"),
             }
         }
-        // Idle threads take one each at once: those are not counted as waiting.
-        if state.jobs.len() >= self.queue + state.idle {
+        // What is taken at once is not counted as waiting.
+        if state.jobs.len() >= self.queue + state.available() {
             return Err(Busy);
         }
         state.jobs.push_back(job);
         self.unfinished.fetch_add(1, Ordering::Relaxed);
         self.queued.notify_one();
+        if self.may_want_a_thread(&state) && !state.watched {
+            state.watched = true;
+            self.runtime.spawn(Arc::clone(self).watch());
+        }
         Ok(())
+    }
+
+    /// Whether there are jobs which no idle thread takes, and there can be another one.
+    fn may_want_a_thread(&self, state: &State) -> bool {
+        state.jobs.len() > state.idle && state.threads < self.threads
+    }
+
+    /// Looks whether jobs wait in vain for threads that tidy up.
+    async fn watch(self: Arc<Self>) {
+        let mut wait = TIDY;
+        loop {
+            tokio::time::sleep(wait).await;
+            let mut state = self.lock();
+            let waited = match state.jobs.front() {
+                Some(job) if self.may_want_a_thread(&state) => job.asked.elapsed(),
+                _ => return state.watched = false,
+            };
+            wait = TIDY.saturating_sub(waited);
+            if wait.is_zero() {
+                if let Err(error) = self.start_thread(&mut state) {
+                    log::debug!("no further thread to render on: {error}");
+                }
+                wait = TIDY;
+            }
+        }
     }
 
     fn start_thread(self: &Arc<Self>, state: &mut State) -> std::io::Result<()> {
@@ -193,7 +240,9 @@ impl Pool {
         while let Some(job) = self.next() {
             self.render(job);
             self.unfinished.fetch_sub(1, Ordering::Relaxed);
-            self.lock().idle += 1;
+            let mut state = self.lock();
+            state.running.retain(|parts| parts.strong_count() > 0);
+            state.idle += 1;
         }
     }
 
@@ -204,7 +253,9 @@ impl Pool {
         let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
         state.idle -= 1;
         let job = state.jobs.pop_front();
-        if job.is_none() {
+        if let Some(job) = &job {
+            state.running.push(job.parts.downgrade());
+        } else {
             state.threads -= 1;
             if state.threads == 0 {
                 // Under the lock: a job that comes now waits until the site is at rest.

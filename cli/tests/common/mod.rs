@@ -111,6 +111,14 @@ impl Server {
         self.send(&format!("GET {path} HTTP/1.1\r\n{header}"), b"")
     }
 
+    /// The threads that render pages.
+    pub fn render_threads(&self) -> usize {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
+        // One that has ended meanwhile has no name any more.
+        let name = |thread: PathBuf| std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
+        threads.filter(|thread| name(thread.as_ref().unwrap().path()).trim() == "ssr-render").count()
+    }
+
     /// Stops the server as an orchestrator would; gives its exit code and its log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
