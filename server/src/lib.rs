@@ -229,7 +229,7 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
-    resident::forget_startup();
+    tokio::spawn(resident::release_soon());
     let stop = async {
         let name = stop.next().await;
         log::info!("{name}: finishing what is in flight");

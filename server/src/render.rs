@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use crate::engine::WASM_STACK;
 use crate::error::StartError;
 use crate::guest::{Part, RenderError};
+use crate::resident;
 use crate::settings::Settings;
 use crate::site::{Destination, Site};
 
@@ -178,6 +179,7 @@ impl Pool {
         let mut state = self.lock();
         if state.jobs.len() >= state.available() && state.threads < self.threads {
             match self.start_thread(&mut state) {
+                Ok(()) if state.threads == 1 => drop(self.runtime.spawn(resident::release_soon())),
                 Ok(()) => {}
                 Err(error) if state.threads == 0 => {
                     log::error!("no thread to render on: {error}");

@@ -1,11 +1,22 @@
 //! What of this program is in memory.
 
-/// Unmaps the pages of this program's own code and constants: what has only been
-/// needed to start is not counted as used any more, and what is needed again is
-/// mapped again, from the file's pages, which all its processes share. The kernel
-/// maps 16 pages around each that is touched: after a start that is most of the
-/// program, of which a site that is served needs a third.
-pub fn forget_startup() {
+use std::time::Duration;
+
+/// How long after a start it is over for certain.
+const SOON: Duration = Duration::from_secs(1);
+
+/// Gives back, soon after a start, what only that has needed: unmaps the pages of this
+/// program's own code and constants, and the heap's free ones. What is needed again is
+/// mapped again, from the file's pages, which all its processes share. The kernel maps
+/// 16 pages around each that is touched: after a start that is most of the program, of
+/// which a site that is served needs a third.
+pub async fn release_soon() {
+    tokio::time::sleep(SOON).await;
+    unmap_program();
+    trim_heap();
+}
+
+fn unmap_program() {
     // Every linker defines them: the first byte, and the first one behind the code.
     unsafe extern "C" {
         static __executable_start: u8;
@@ -20,7 +31,6 @@ pub fn forget_startup() {
         // SAFETY: pages that nobody can write to come back as they were.
         unsafe { libc::madvise(first, end - start, libc::MADV_DONTNEED) };
     }
-    trim_heap();
 }
 
 /// Has all threads share one heap: memory that one of them has freed is used again

@@ -40,6 +40,9 @@ struct Ready {
 /// After so many renders a memory is touched again. Its pages stay as they are,
 /// unless a page wrote to so many others that the engine has given some back.
 const WARM_AGAIN: u32 = 64;
+/// The first render that is worth it: before, somebody waits for a site to start, and
+/// perhaps for nothing but this page.
+const WARM_FIRST: u32 = 2;
 
 /// What the render ABI has every site's module export.
 struct Exports {
@@ -246,7 +249,7 @@ impl Ready {
         let mut renders = self.renders.lock().unwrap_or_else(PoisonError::into_inner);
         let renders = renders.entry(memory).or_default();
         *renders = renders.wrapping_add(1);
-        *renders % WARM_AGAIN == 1
+        *renders % WARM_AGAIN == WARM_FIRST
     }
 }
 

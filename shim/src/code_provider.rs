@@ -94,7 +94,7 @@ pub fn serve(socket: OwnedFd, bundle: &Path, reaper: &Reaper) {
             log::warn!("'{}' gets no compiled code: {error:#}", bundle.display());
         }
         // The container runs what it is to run: from here on the shim mostly waits.
-        ssr_server::resident::forget_startup();
+        ssr_server::resident::release_soon().await;
     });
 }
 
