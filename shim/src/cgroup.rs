@@ -9,10 +9,10 @@ use libcgroups::common::{
     create_cgroup_manager,
 };
 use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
-use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::controllers::unified;
+use crate::signals;
 
 /// How long killed processes may take to be gone.
 const GONE: Duration = Duration::from_secs(5);
@@ -62,10 +62,9 @@ impl Cgroup {
 
     /// Sends a signal to all its processes.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let signal = Signal::try_from(signal)?;
         for pid in self.pids()? {
             // One that has ended meanwhile is no error.
-            let _ = kill(Pid::from_raw(pid), signal);
+            signals::send(pid, signal)?;
         }
         Ok(())
     }
@@ -97,7 +96,7 @@ impl Cgroup {
             && Instant::now() < until
         {
             for pid in pids {
-                let _ = kill(pid, Signal::SIGKILL);
+                let _ = signals::send(pid.as_raw(), libc::SIGKILL);
             }
             std::thread::sleep(Duration::from_millis(5));
         }

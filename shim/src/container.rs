@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use containerd_shim::api::{CreateTaskRequest, ExecProcessRequest, Status};
-use nix::sys::signal::{self, Signal};
-use nix::unistd::Pid;
 
 use crate::cgroup::Cgroup;
 use crate::code_provider;
@@ -20,6 +18,7 @@ use crate::process::{Life, PreparedIo, Process};
 use crate::reaper::Reaper;
 use crate::runtime::{Module, Mount, NO_ENTRYPOINT, Step};
 use crate::runtime_options::RuntimeOptions;
+use crate::signals;
 use crate::spec::{self, Pids};
 use crate::stdio::Stdio;
 use crate::terminal::ConsoleSocket;
@@ -242,18 +241,9 @@ impl Container {
             Life::Created { pid } | Life::Running { pid } => (pid, signal),
             Life::Added | Life::Stopped { .. } => return Ok(false),
         };
-        // Any number: a runtime's real-time signals are none of nix's.
-        // SAFETY: numbers only.
-        if unsafe { libc::kill(pid, signal) } != 0 {
-            let error = std::io::Error::last_os_error();
-            return if error.raw_os_error() == Some(libc::ESRCH) {
-                Ok(false)
-            } else {
-                Err(error).with_context(|| format!("cannot send signal {signal}"))
-            };
-        }
+        let lives = signals::send(pid, signal)?;
         self.thaw_the_dead(signal);
-        Ok(true)
+        Ok(lives)
     }
 
     /// Sends a signal to all its processes. `false` if they have ended.
@@ -277,7 +267,7 @@ impl Container {
     /// Takes away what the kernel has of it. What had only been created is ended first.
     pub async fn remove(&self, reaper: &Reaper) -> Result<()> {
         if let Life::Created { pid } = self.init.life() {
-            let _ = signal::kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = signals::send(pid, libc::SIGKILL);
         }
         let step = Step::Delete { bundle: self.bundle.clone(), id: self.id.clone() };
         launcher::take(&step, reaper).await?;

@@ -28,6 +28,7 @@ mod process;
 mod reaper;
 mod runtime;
 mod runtime_options;
+mod signals;
 mod spec;
 mod stdio;
 mod task_service;

@@ -22,6 +22,18 @@ fn a_created_container_has_its_process_and_can_be_started() {
 }
 
 #[test]
+fn a_real_time_signal_reaches_one_process_or_all() {
+    let lab = Lab::shared();
+    for options in [&[][..], &["--all"]] {
+        let script = "trap 'exit 5' 35; echo ready; while :; do sleep 0.1; done";
+        let linux = lab.linux(["sh", "-c", script]).detach();
+        linux.wait_for_log("ready");
+        linux.task(&[&["kill", "-s", "35"], options].concat()).success();
+        assert_eq!(linux.wait().code, 5, "{options:?}");
+    }
+}
+
+#[test]
 fn a_created_container_can_be_killed_and_deleted() {
     let lab = Lab::shared();
     let container = lab.linux(["sleep", "1000"]).create();
