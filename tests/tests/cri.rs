@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use ssr_e2e::cri::{Cri, InPod, Spec};
+use ssr_e2e::cri::{Cri, InPod, Pod, Spec};
 use ssr_e2e::{Lab, http, leaks, shell};
 
 const GRACE: Duration = Duration::from_secs(20);
@@ -70,6 +70,19 @@ fn a_site_and_a_sidecar_share_a_pod() {
     assert_eq!(site.stop(GRACE), 0);
     site.remove();
     pod.stop();
+}
+
+#[test]
+fn pods_of_one_site_share_its_compiled_code() {
+    let lab = Lab::start_for_pods();
+    let cri = Cri::of(&lab);
+    let pods = ["one", "two"].map(|name| cri.run_pod(name, &[]));
+    for pod in &pods {
+        pod.start(lab.site_image(), &Spec { name: "site", ..Spec::default() });
+        assert_eq!(get(&format!("http://{}:8080/", pod.ip())).status, 200);
+    }
+    assert_eq!((lab.compilations(), lab.compiled().len()), (1, 1), "{}", lab.log());
+    pods.into_iter().for_each(Pod::stop);
 }
 
 #[test]

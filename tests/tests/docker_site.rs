@@ -158,6 +158,23 @@ fn a_killed_site_is_started_again_where_that_is_wanted() {
 }
 
 #[test]
+fn containers_of_one_site_share_its_compiled_code() {
+    let docker = Docker::shared();
+    let twins = ["castor", "pollux"].map(|name| docker.named(name));
+    let code = ["castor", "pollux"].map(|name| {
+        let port = http::free_port();
+        docker.does(&format!("docker run -d --name {name} -p 127.0.0.1:{port}:8080 $site"));
+        assert_eq!(get(port, "/").status, 200);
+        docker.does(&format!(
+            "grep -om1 '/.*[.]code$' /proc/$(docker inspect -f '{{{{.State.Pid}}}}' {name})/maps"
+        ))
+    });
+    assert!(code[0].contains("/io.containerd.ssr.v1/"), "{code:?}");
+    assert_eq!(code[0], code[1]);
+    drop(twins);
+}
+
+#[test]
 fn the_health_check_of_an_image_makes_it_healthy() {
     let docker = Docker::shared();
     let web = docker.named("checked");
