@@ -15,6 +15,8 @@ peer stock-runner containerd-shim-ssrstock-v1
 peer stock-wasmtime containerd-shim-stockwasmtime-v1
 cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
   --target wasm32-wasip2 --target-dir target/hello-component
+# No init hands this to containerd; capturing backtraces would cost Rust's shims milliseconds.
+unset RUST_BACKTRACE RUST_LIB_BACKTRACE
 tables=$(target/release/bench-lifecycle --image target/image/site.tar --module target/image/ssr.wasm \
   --entry target/site/server/entry-server.js --assets target/site/client --server target/release/ssr \
   --hello target/hello-component/wasm32-wasip2/release/hello_component.wasm --nginx .cache/nginx/usr/sbin/nginx \
@@ -32,11 +34,11 @@ files in runc. All are asked for the same pages.
 "Start to first 200" begins with \`ctr run\`, "stop to gone" ends with the deleted task and container. In brackets
 the ratio to ours, with code that the node has compiled before; before a start with an empty code cache, all of it is
 removed. PSS counts each process's own pages and its share of those that it has in common with others: of all
-processes that belong to a container, shims and their zygotes included.
+processes that belong to a container, shims and their zygotes included. Fifteen seconds after the last page it is
+taken again: our sites give memory back after ten.
 
 Many containers, all of one image, are measured once, without a median. Each has answered two pages when memory is
-taken; those that compile at every start are fewer,
-because so many would take minutes. In the end they are all removed and started anew, all at the same time and ours
+taken; those that compile at every start are fewer, because so many would take minutes. In the end they are all removed and started anew, all at the same time and ours
 with an empty code cache.
 
 $tables

@@ -6,27 +6,26 @@ use anyhow::{Context as _, Result};
 use ssr_e2e::http;
 
 use crate::contestant::Contestant;
-use crate::stage::Stage;
+use crate::stage::{self, Stage};
 use crate::{Args, median};
 
 const REQUESTS: usize = 1000;
 const REPLICAS: [&str; 4] = ["one", "two", "three", "four"];
 
-/// What one round finds out.
+/// What one round finds out: the memory of one container's processes and of all
+/// replicas', in MB each.
 struct Found {
-    /// The memory of one container's processes, in MB each.
     one: Vec<f64>,
-    /// The memory of all replicas, in MB.
-    all: f64,
+    one_at_rest: Vec<f64>,
+    all: Vec<f64>,
+    all_at_rest: Vec<f64>,
 }
 
-impl Found {
-    fn of_one(&self) -> f64 {
-        self.one.iter().sum()
-    }
+fn sum(sizes: &[f64]) -> f64 {
+    sizes.iter().sum()
 }
 
-/// Prints the table.
+/// Prints the tables.
 pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result<()> {
     let mut rounds: Vec<Vec<Found>> = contestants.iter().map(|_| Vec::new()).collect();
     for _ in 0..args.memory_rounds {
@@ -41,11 +40,11 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
     );
     println!("|---|---|---|---|---|---|---|");
     let mut ours = f64::NAN;
-    for (contestant, mut found) in contestants.iter().zip(rounds) {
-        let all = median(found.iter().map(|found| found.all).collect());
-        found.sort_by(|a, b| a.of_one().total_cmp(&b.of_one()));
+    for (contestant, found) in contestants.iter().zip(&mut rounds) {
+        let all = median(found.iter().map(|found| sum(&found.all)).collect());
+        found.sort_by(|a, b| sum(&a.one).total_cmp(&sum(&b.one)));
         let middle = found.get(found.len() / 2).context("a round")?;
-        let one = middle.of_one();
+        let one = sum(&middle.one);
         if ours.is_nan() {
             ours = one;
         }
@@ -56,27 +55,57 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
             one / ours,
             parts.join(" + "),
             all / one,
-            (all - one) / (REPLICAS.len() - 1) as f64,
+            each_further(one, all),
             middle.one.len(),
             of_pod(stage, contestant)?
+        );
+    }
+    println!(
+        "\n| MB of PSS, {} s after the last page | one container | {} replicas | each further one |",
+        stage::REST.as_secs(),
+        REPLICAS.len()
+    );
+    println!("|---|---|---|---|");
+    let mut ours = f64::NAN;
+    for (contestant, found) in contestants.iter().zip(&rounds) {
+        let one = median(found.iter().map(|found| sum(&found.one_at_rest)).collect());
+        let all = median(found.iter().map(|found| sum(&found.all_at_rest)).collect());
+        if ours.is_nan() {
+            ours = one;
+        }
+        println!(
+            "| {} | {one:.1} ({:.2}×) | {all:.1} ({:.2} × one) | {:.1} |",
+            contestant.title,
+            one / ours,
+            all / one,
+            each_further(one, all)
         );
     }
     Ok(())
 }
 
+/// The memory of a further replica, of that of one and of all.
+fn each_further(one: f64, all: f64) -> f64 {
+    (all - one) / (REPLICAS.len() - 1) as f64
+}
+
 fn round(stage: &Stage, contestant: &Contestant) -> Result<Found> {
     let engine = stage.running();
-    let mut one = Vec::new();
-    for id in REPLICAS {
-        let (_, port) = stage.start_to_answer(contestant, id)?;
-        stage.request(port, REQUESTS)?;
-        if one.is_empty() {
-            one = stage.memory_but_of(&engine);
+    let mut ports = Vec::new();
+    let mut request_all = |started: &[&str]| {
+        for id in started {
+            ports.push(stage.start_to_answer(contestant, id)?.1);
         }
-    }
-    let all = stage.memory_but_of(&engine).iter().sum();
+        ports.iter().try_for_each(|port| stage.request(*port, REQUESTS))?;
+        let busy = stage.memory_but_of(&engine);
+        stage.rest();
+        anyhow::Ok((busy, stage.memory_but_of(&engine)))
+    };
+    let [first, further @ ..] = REPLICAS;
+    let (one, one_at_rest) = request_all(&[first])?;
+    let (all, all_at_rest) = request_all(&further)?;
     stage.remove(&REPLICAS)?;
-    Ok(Found { one, all })
+    Ok(Found { one, one_at_rest, all, all_at_rest })
 }
 
 /// How many processes two containers of one pod are, marked as CRI does.

@@ -17,6 +17,9 @@ use crate::contestant::{Contestant, Origin};
 /// Nothing takes this long unless it hangs, not even fifty compilations at once.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// So long after the last request: our sites give memory back after ten seconds.
+pub const REST: Duration = Duration::from_secs(15);
+
 pub struct Stage {
     lab: Lab,
     /// A root filesystem with nothing but busybox.
@@ -112,6 +115,11 @@ impl Stage {
             ensure!(answer.status == 200, "{page} answered {}", answer.status);
         }
         Ok(())
+    }
+
+    /// Waits until containers that nobody asks have given back what they do not need.
+    pub fn rest(&self) {
+        std::thread::sleep(REST);
     }
 
     /// SIGTERM to containers, until their tasks have ended and are deleted.
