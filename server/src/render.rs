@@ -177,16 +177,15 @@ impl Pool {
 
     fn add(self: &Arc<Self>, job: Job) -> Result<(), Busy> {
         let mut state = self.lock();
-        if state.jobs.len() >= state.available() && state.threads < self.threads {
-            match self.start_thread(&mut state) {
-                Ok(()) if state.threads == 1 => drop(self.runtime.spawn(resident::release_soon())),
-                Ok(()) => {}
-                Err(error) if state.threads == 0 => {
-                    log::error!("no thread to render on: {error}");
-                    return Err(Busy);
-                }
-                Err(error) => log::debug!("no further thread to render on: {error}"),
-            }
+        if state.threads == 0 {
+            self.start_thread(&mut state).map_err(|error| {
+                log::error!("no thread to render on: {error}");
+                Busy
+            })?;
+            // The site wakes, which needs as much as a start, and for as long.
+            self.runtime.spawn(resident::release_soon());
+        } else if state.threads < self.threads && state.jobs.len() >= state.available() {
+            self.start_further_thread(&mut state);
         }
         // What is taken at once is not counted as waiting.
         if state.jobs.len() >= self.queue + state.available() {
@@ -219,11 +218,16 @@ impl Pool {
             };
             wait = TIDY.saturating_sub(waited);
             if wait.is_zero() {
-                if let Err(error) = self.start_thread(&mut state) {
-                    log::debug!("no further thread to render on: {error}");
-                }
+                self.start_further_thread(&mut state);
                 wait = TIDY;
             }
+        }
+    }
+
+    /// Where there can be none, those that there are do the work.
+    fn start_further_thread(self: &Arc<Self>, state: &mut State) {
+        if let Err(error) = self.start_thread(state) {
+            log::debug!("no further thread to render on: {error}");
         }
     }
 

@@ -160,8 +160,9 @@ fn a_killed_site_is_started_again_where_that_is_wanted() {
 #[test]
 fn containers_of_one_site_share_its_compiled_code() {
     let docker = Docker::shared();
-    let twins = ["castor", "pollux"].map(|name| docker.named(name));
-    let code = ["castor", "pollux"].map(|name| {
+    let names = ["castor", "pollux"];
+    let _gone = names.map(|name| docker.named(name));
+    let code = names.map(|name| {
         let port = http::free_port();
         docker.does(&format!("docker run -d --name {name} -p 127.0.0.1:{port}:8080 $site"));
         assert_eq!(get(port, "/").status, 200);
@@ -171,7 +172,6 @@ fn containers_of_one_site_share_its_compiled_code() {
     });
     assert!(code[0].contains("/io.containerd.ssr.v1/"), "{code:?}");
     assert_eq!(code[0], code[1]);
-    drop(twins);
 }
 
 #[test]
