@@ -1,44 +1,13 @@
-//! Who takes part.
+//! Who takes part, with images and root filesystems prepared.
 
-use std::path::{Path, PathBuf};
+mod rootfs;
+mod wasm_image;
 
 use anyhow::Result;
 
+use crate::args::Args;
+use crate::contestant::{Compiles, Contestant, Origin};
 use crate::stage::Stage;
-use crate::{Args, rootfs, wasm_image};
-
-/// Where a container's files come from.
-pub enum Origin {
-    /// An image by its name.
-    Image(String),
-    /// A root filesystem in a directory.
-    Root(PathBuf),
-}
-
-/// A way to serve a site from a container.
-pub struct Contestant {
-    pub title: &'static str,
-    pub runtime: &'static str,
-    pub origin: Origin,
-    /// `{port}` stands for the port.
-    pub command: &'static [&'static str],
-    /// The variable that says where to listen.
-    pub listen: &'static str,
-    /// Does what a server needs that knows no such variable.
-    pub prepare: Option<fn(&Path, u16) -> Result<()>>,
-    pub compiles: Compiles,
-}
-
-/// When a contestant compiles.
-#[derive(PartialEq, Eq)]
-pub enum Compiles {
-    /// Not when it starts, but for the very first time.
-    Never,
-    /// Where the node has no code of ours.
-    Once,
-    /// At every start.
-    Always,
-}
 
 const RUNC: &str = "io.containerd.runc.v2";
 const SITE: &[&str] = &["/ssr.wasm", "/dist"];
@@ -83,7 +52,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
         Contestant {
             title: "our server, runc",
             runtime: RUNC,
-            origin: Origin::Root(rootfs::ours(args, stage)?),
+            origin: Origin::Root(rootfs::ours(args, stage.dir())?),
             command: &["/ssr", "serve", "/ssr.wasm", "/dist"],
             listen: LISTEN,
             prepare: None,
@@ -92,7 +61,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
         Contestant {
             title: "Node, runc",
             runtime: RUNC,
-            origin: Origin::Root(rootfs::node(args, stage)?),
+            origin: Origin::Root(rootfs::node(args, stage.dir())?),
             command: &[rootfs::NODE, "/server.mjs", "/entry-server.js", "/client"],
             listen: LISTEN,
             prepare: None,
@@ -101,7 +70,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
         Contestant {
             title: "nginx, prerendered pages, runc",
             runtime: RUNC,
-            origin: Origin::Root(rootfs::nginx(args, stage)?),
+            origin: Origin::Root(rootfs::nginx(args, stage.dir())?),
             command: &[rootfs::NGINX, "-c", "/etc/{port}.conf"],
             listen: LISTEN,
             prepare: Some(rootfs::configure_nginx),

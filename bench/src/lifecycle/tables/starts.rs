@@ -1,48 +1,51 @@
-//! The times around a container's life.
+//! The time that containers take to start and stop.
 
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use ssr_bench::median;
 
+use crate::args::Args;
+use crate::compile;
 use crate::contestant::{Compiles, Contestant};
 use crate::stage::Stage;
-use crate::{Args, compile_time, median};
 
-/// The times of one line of the table.
+/// The times of one row of the table, in seconds.
 #[derive(Clone, Default)]
 struct Times {
     start: Vec<f64>,
     stop: Vec<f64>,
-    nothing: Vec<f64>,
+    /// `true`, from start to exit.
+    exit: Vec<f64>,
 }
 
 /// Prints the table.
 pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result<()> {
-    let mut lines = vec![Times::default(); contestants.len()];
+    let mut rows = vec![Times::default(); contestants.len()];
     let (mut cold, mut compile) = (Times::default(), Vec::new());
     for round in 0..=args.rounds {
-        // The first is for warming up.
+        // The first round only warms up.
         let counts = round > 0;
-        let compiled = compile_time(args)?;
+        let compiled = compile::time(&args.module)?;
         if counts {
             compile.push(compiled);
         }
-        for (contestant, times) in contestants.iter().zip(&mut lines) {
+        for (contestant, times) in contestants.iter().zip(&mut rows) {
             if contestant.compiles == Compiles::Once {
                 stage.empty_code_cache()?;
                 cycle(stage, contestant, counts.then_some(&mut cold))?;
             }
             cycle(stage, contestant, counts.then_some(&mut *times))?;
-            let nothing = stage.start_to_exit(contestant.runtime)?;
+            let exit = stage.start_to_exit(contestant.runtime)?;
             if counts {
-                times.nothing.push(nothing);
+                times.exit.push(exit);
             }
         }
     }
-    print(contestants, lines, cold, median(compile), args.rounds)
+    print(contestants, rows, cold, median(compile), args.rounds)
 }
 
-/// One start and stop.
+/// Starts and stops one container.
 fn cycle(stage: &Stage, contestant: &Contestant, times: Option<&mut Times>) -> Result<()> {
     let (start, _) = stage.start_to_answer(contestant, "site")?;
     let begin = Instant::now();
@@ -56,13 +59,13 @@ fn cycle(stage: &Stage, contestant: &Contestant, times: Option<&mut Times>) -> R
 
 fn print(
     contestants: &[Contestant],
-    lines: Vec<Times>,
+    rows: Vec<Times>,
     cold: Times,
     compile: f64,
     rounds: usize,
 ) -> Result<()> {
-    let medians = |times: Times| [times.start, times.stop, times.nothing].map(median);
-    let ours = medians(lines.first().context("a contestant")?.clone());
+    let medians = |times: Times| [times.start, times.stop, times.exit].map(median);
+    let ours = medians(rows.first().context("a contestant")?.clone());
     let row = |title: &str, times: [f64; 3]| {
         let cells = times.iter().zip(ours).map(|(time, ours)| match time.is_nan() {
             true => "–".to_owned(),
@@ -71,11 +74,11 @@ fn print(
         println!("| {title} | {} |", cells.collect::<Vec<_>>().join(" | "));
     };
     println!(
-        "| milliseconds, median of {rounds} | start to first 200 | stop to gone | `true`, start to exit |"
+        "| milliseconds, median of {rounds} | start to first 200 | stop to removed | `true`, start to exit |"
     );
     println!("|---|---|---|---|");
     let cold = medians(cold);
-    for (contestant, times) in contestants.iter().zip(lines) {
+    for (contestant, times) in contestants.iter().zip(rows) {
         if contestant.compiles == Compiles::Once {
             row(&format!("{}, compiled before", contestant.title), medians(times));
             row(&format!("{}, empty code cache", contestant.title), cold);
@@ -85,7 +88,7 @@ fn print(
         }
     }
     println!(
-        "\nA start with an empty code cache takes {:.2} times as long as compiling alone.",
+        "\nA start with an empty code cache takes {:.2} times as long as compiling the module alone.",
         cold[0] / compile
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! The image of a module as runwasi knows it: the module is a layer of its own.
+//! An image in the form that runwasi expects: the module is a layer of its own.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -12,7 +12,7 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 
-/// Writes an OCI archive with the module in it; returns the layer's digest.
+/// Writes an OCI archive that contains the module. Returns the layer's digest.
 pub fn write(module: &Path, name: &str, archive: &Path) -> Result<String> {
     let module = fs::read(module).with_context(|| module.display().to_string())?;
     let mut tar = tar::Builder::new(File::create(archive)?);
@@ -40,7 +40,7 @@ pub fn write(module: &Path, name: &str, archive: &Path) -> Result<String> {
     Ok(layer["digest"].as_str().context("a digest")?.to_owned())
 }
 
-/// Adds a blob; returns its descriptor.
+/// Adds a blob and returns its descriptor.
 fn blob(tar: &mut tar::Builder<File>, media_type: &str, bytes: &[u8]) -> Result<Value> {
     let digest = format!("{:x}", Sha256::digest(bytes));
     append(tar, &format!("blobs/sha256/{digest}"), bytes)?;

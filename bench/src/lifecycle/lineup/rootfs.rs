@@ -1,5 +1,5 @@
-//! Root filesystems of the Linux servers: a program, the libraries that it names,
-//! and the site's files.
+//! Root filesystems of the Linux servers: a program, its shared libraries and the
+//! site's files. Each is made in a directory of its own below `dir`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,49 +8,49 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use ssr_e2e::http;
 
-use crate::Args;
-use crate::stage::{Stage, run};
+use crate::args::Args;
+use crate::command::run;
 
 pub const NODE: &str = "/bin/node";
 pub const NGINX: &str = "/bin/nginx";
 
 /// Our server as an ordinary static program.
-pub fn ours(args: &Args, stage: &Stage) -> Result<PathBuf> {
-    let root = directory(stage, "server")?;
+pub fn ours(args: &Args, dir: &Path) -> Result<PathBuf> {
+    let root = directory(dir, "server")?;
     fs::copy(&args.server, root.join("ssr"))?;
     fs::copy(&args.module, root.join("ssr.wasm"))?;
-    copy(&args.assets, &root.join("dist"))?;
+    copy_tree(&args.assets, &root.join("dist"))?;
     Ok(root)
 }
 
-/// Node with the site's bundle and a small server around it.
-pub fn node(args: &Args, stage: &Stage) -> Result<PathBuf> {
-    let root = directory(stage, "node")?;
+/// Node with the site's server bundle and a small HTTP server.
+pub fn node(args: &Args, dir: &Path) -> Result<PathBuf> {
+    let root = directory(dir, "node")?;
     let program = run(Command::new("node").args(["-p", "process.execPath"]))?;
     install(Path::new(program.trim()), &root, NODE)?;
     fs::write(root.join("server.mjs"), include_str!("node-server.mjs"))?;
     fs::copy(&args.entry, root.join("entry-server.js"))?;
-    // The bundle is a module, as the project's own package.json says.
+    // The bundle is an ES module, as the project's own package.json says.
     fs::write(root.join("package.json"), r#"{"type":"module"}"#)?;
-    copy(&args.assets, &root.join("client"))?;
+    copy_tree(&args.assets, &root.join("client"))?;
     Ok(root)
 }
 
-/// nginx with the pages as files.
-pub fn nginx(args: &Args, stage: &Stage) -> Result<PathBuf> {
-    let root = directory(stage, "nginx")?;
+/// nginx with the prerendered pages as files.
+pub fn nginx(args: &Args, dir: &Path) -> Result<PathBuf> {
+    let root = directory(dir, "nginx")?;
     install(&args.nginx, &root, NGINX)?;
     for empty in ["etc", "run", "tmp", "var/log/nginx", "var/lib/nginx"] {
         fs::create_dir_all(root.join(empty))?;
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\n")?;
-    copy(&args.assets, &root.join("site"))?;
+    copy_tree(&args.assets, &root.join("site"))?;
     prerender(args, &root.join("site"))?;
     Ok(root)
 }
 
-/// nginx takes no address from its environment.
+/// Writes the configuration for a port: nginx reads no address from its environment.
 pub fn configure_nginx(root: &Path, port: u16) -> Result<()> {
     let config = format!(
         "user root;
@@ -81,7 +81,7 @@ http {{
     Ok(())
 }
 
-/// Asks our own server for the pages and writes them where nginx looks for them.
+/// Requests the pages from our server and writes them where nginx looks for them.
 fn prerender(args: &Args, site: &Path) -> Result<()> {
     let server = Server::start(args)?;
     for page in &args.pages {
@@ -96,7 +96,7 @@ fn prerender(args: &Args, site: &Path) -> Result<()> {
     Ok(())
 }
 
-/// `ssr serve`, ended with the value.
+/// A running `ssr serve`, killed when the value is dropped.
 struct Server {
     process: Child,
     port: u16,
@@ -122,31 +122,31 @@ impl Drop for Server {
     }
 }
 
-fn directory(stage: &Stage, name: &str) -> Result<PathBuf> {
-    let root = stage.dir().join(name);
+fn directory(dir: &Path, name: &str) -> Result<PathBuf> {
+    let root = dir.join(name);
     fs::create_dir_all(&root)?;
     Ok(root)
 }
 
-/// Copies a program to a place in a root filesystem, and its libraries to where
-/// the dynamic linker will look for them.
-fn install(program: &Path, root: &Path, place: &str) -> Result<()> {
+/// Copies a program to a path in a root filesystem, and its shared libraries to
+/// where the dynamic linker looks for them.
+fn install(program: &Path, root: &Path, path: &str) -> Result<()> {
     let inside = |path: &str| root.join(path.trim_start_matches('/'));
-    let put = |from: &Path, to: PathBuf| -> Result<()> {
+    let copy = |from: &Path, to: PathBuf| -> Result<()> {
         fs::create_dir_all(to.parent().context("a directory")?)?;
         fs::copy(from, &to).with_context(|| from.display().to_string())?;
         Ok(())
     };
-    put(program, inside(place))?;
+    copy(program, inside(path))?;
     let libraries = run(Command::new("ldd").arg(program))?;
     ensure!(!libraries.contains("not found"), "{}: {libraries}", program.display());
     for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
-        put(Path::new(library), inside(library))?;
+        copy(Path::new(library), inside(library))?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+fn copy_tree(from: &Path, to: &Path) -> Result<()> {
     run(Command::new("cp").arg("-r").arg(from).arg(to))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
-// Serves the site of a bundle as one would with Node alone: `node node-server.mjs
-// ENTRY CLIENT`, on the address in SSR_LISTEN. Assets come from the directory
-// CLIENT, read once; every page is rendered.
+// Serves a site's server bundle as a plain Node server would: `node node-server.mjs
+// ENTRY CLIENT`, on the address in SSR_LISTEN. The assets in the directory CLIENT
+// are read once, at the start; every page is rendered for each request.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';

@@ -1,27 +1,39 @@
-//! Many containers at once.
+//! Many containers at the same time.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
+use ssr_bench::median;
 use ssr_e2e::http;
 
+use crate::args::Args;
 use crate::contestant::{Compiles, Contestant};
 use crate::stage::{self, Stage};
-use crate::{Args, median};
 
-/// Starts, of the first and of the last, that are taken together: a single one
-/// says little on a machine with other work.
+/// How many of the first and of the last starts the table gives the median of: a
+/// single start says little on a machine with other work.
 const ENDS: usize = 5;
 
-/// So many of those that compile at every start: more would take minutes.
+/// The number of containers of those that compile at every start: more would take
+/// minutes.
 const FEW: usize = 10;
+
+/// What is found when containers are started one after the other.
+struct Crowd {
+    /// Seconds until each answered.
+    starts: Vec<f64>,
+    processes: usize,
+    /// The memory of all processes, in MB.
+    memory: f64,
+    memory_idle: f64,
+}
 
 /// Prints the table.
 pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result<()> {
     println!(
-        "\n| many containers at once | containers | MB of PSS in all | each | {} s later | each | processes | start of the first {ENDS}, ms | of the last {ENDS} | started at once, until the last answers, s |",
-        stage::REST.as_secs()
+        "\n| many containers | containers | MB of PSS, total | each | total {} s later | each | processes | start of the first {ENDS}, ms | of the last {ENDS} | all started at once: until the last answers, s |",
+        stage::IDLE.as_secs()
     );
     println!("|---|---|---|---|---|---|---|---|---|---|");
     let ids: Vec<_> = (1..=args.crowd).map(|number| format!("site-{number}")).collect();
@@ -30,22 +42,20 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
     for contestant in contestants {
         let number = if contestant.compiles == Compiles::Always { FEW.min(ids.len()) } else { ids.len() };
         let ids = ids.get(..number).unwrap_or_default();
-        let (times, memory, at_rest) = one_by_one(stage, contestant, ids).context(contestant.title)?;
+        let crowd = one_by_one(stage, contestant, ids).context(contestant.title)?;
         let at_once = at_once(stage, contestant, ids).context(contestant.title)?;
-        let total: f64 = memory.iter().sum();
-        let total_at_rest: f64 = at_rest.iter().sum();
-        let [each, each_at_rest] = [total, total_at_rest].map(|total| total / number as f64);
+        let Crowd { starts, processes, memory, memory_idle } = crowd;
+        let [each, each_idle] = [memory, memory_idle].map(|total| total / number as f64);
         if ours.0.is_nan() {
-            ours = (each, each_at_rest);
+            ours = (each, each_idle);
         }
-        let first = median(times.iter().take(ENDS).copied().collect());
-        let last = median(times.iter().rev().take(ENDS).copied().collect());
+        let first = median(starts.iter().take(ENDS).copied().collect());
+        let last = median(starts.iter().rev().take(ENDS).copied().collect());
         println!(
-            "| {} | {number} | {total:.0} | {each:.1} ({:.2}×) | {total_at_rest:.0} | {each_at_rest:.1} ({:.2}×) | {} | {:.0} | {:.0} ({:.2} × the first) | {at_once:.1} |",
+            "| {} | {number} | {memory:.0} | {each:.1} ({:.2}×) | {memory_idle:.0} | {each_idle:.1} ({:.2}×) | {processes} | {:.0} | {:.0} ({:.2} × the first) | {at_once:.1} |",
             contestant.title,
             each / ours.0,
-            each_at_rest / ours.1,
-            memory.len(),
+            each_idle / ours.1,
             first * 1e3,
             last * 1e3,
             last / first
@@ -54,27 +64,22 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
     Ok(())
 }
 
-/// Starts them one after the other, has each answer again when all run, and
-/// returns the times of the starts, and the memory of all processes: then, and
-/// when nobody has asked for a while.
-fn one_by_one(
-    stage: &Stage,
-    contestant: &Contestant,
-    ids: &[&str],
-) -> Result<(Vec<f64>, Vec<f64>, Vec<f64>)> {
+/// Starts containers one after the other, and requests one more page of each once
+/// all of them run.
+fn one_by_one(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<Crowd> {
     let engine = stage.running();
     let started = ids.iter().map(|id| stage.start_to_answer(contestant, id));
-    let (times, ports): (Vec<_>, Vec<_>) = started.collect::<Result<Vec<_>>>()?.into_iter().unzip();
+    let (starts, ports): (Vec<_>, Vec<_>) = started.collect::<Result<Vec<_>>>()?.into_iter().unzip();
     ports.iter().try_for_each(|port| stage.request(*port, 1))?;
-    let memory = stage.memory_but_of(&engine);
-    stage.rest();
-    let at_rest = stage.memory_but_of(&engine);
+    let processes = stage.memory_besides(&engine);
+    stage.idle();
+    let memory_idle = stage.memory_besides(&engine).iter().sum();
     stage.remove(ids)?;
-    Ok((times, memory, at_rest))
+    Ok(Crowd { starts, processes: processes.len(), memory: processes.iter().sum(), memory_idle })
 }
 
-/// Starts them all at the same time, on a node that has compiled nothing of ours;
-/// returns the seconds until all have answered.
+/// Starts containers at the same time, with an empty code cache. Returns the seconds
+/// until all have answered.
 fn at_once(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<f64> {
     if contestant.compiles == Compiles::Once {
         stage.empty_code_cache()?;
@@ -83,7 +88,7 @@ fn at_once(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<f64> 
     while ports.len() < ids.len() {
         ports.insert(http::free_port());
     }
-    // Asking more often would take the time from those that start.
+    // Shorter pauses would take processor time from the starts.
     let pause = Duration::from_millis(20);
     let start = Instant::now();
     std::thread::scope(|scope| {

@@ -1,6 +1,6 @@
-// Renders pages of a bundle for bench-render: `node node-render.mjs ENTRY
-// TEMPLATE`. Reads {page, times} from stdin, a line each; answers {microseconds,
-// size}, the mean processor time of one render and the page's bytes.
+// Renders pages of a server bundle for bench-render: `node node-render.mjs ENTRY
+// TEMPLATE`. Reads one {page, times} per line from stdin and answers each with
+// {microseconds, size}: the mean processor time of a render, and the page's bytes.
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';

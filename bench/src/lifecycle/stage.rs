@@ -1,40 +1,40 @@
-//! Where the contestants appear: a private containerd, and what is done there to
-//! any container.
+//! A private containerd, and what the benchmarks do with containers under it.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ssr_e2e::{Lab, http, leaks};
 
-use crate::Args;
+use crate::command::run;
 use crate::contestant::{Contestant, Origin};
 
-/// Nothing takes this long unless it hangs, not even fifty compilations at once.
+/// Whatever takes longer hangs: even fifty compilations at once take less.
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// So long after the last request: our sites give memory back after ten seconds.
-pub const REST: Duration = Duration::from_secs(15);
+/// How long containers are left idle. Our sites release memory after ten seconds.
+pub const IDLE: Duration = Duration::from_secs(15);
 
+/// The containerd, with a root filesystem and pages for the measurements.
 pub struct Stage {
     lab: Lab,
-    /// A root filesystem with nothing but busybox.
+    /// A root filesystem that contains only busybox.
     busybox: PathBuf,
-    /// The pages that are asked for.
+    /// Paths of the pages that are requested.
     pages: Vec<String>,
 }
 
 impl Stage {
-    pub fn new(args: &Args) -> Result<Self> {
+    /// Starts containerd.
+    pub fn new(pages: Vec<String>) -> Result<Self> {
         let lab = Lab::start();
         let busybox = lab.dir().join("busybox");
         fs::create_dir_all(busybox.join("bin"))?;
         fs::copy("/bin/busybox", busybox.join("bin/busybox")).context("busybox-static is not installed")?;
-        Ok(Self { lab, busybox, pages: args.pages.clone() })
+        Ok(Self { lab, busybox, pages })
     }
 
     /// A directory for the contestants' files.
@@ -42,21 +42,22 @@ impl Stage {
         self.lab.dir()
     }
 
+    /// Imports an image archive for WebAssembly.
     pub fn import(&self, archive: &Path) -> Result<()> {
         let archive = archive.to_str().context("the image's path")?;
         run(&mut self.lab.ctr(["image", "import", "--platform", "wasi/wasm", archive]))?;
         Ok(())
     }
 
-    /// Puts an empty snapshot in a layer's place: a layer that is a module holds no
-    /// files, but containerd 1.6.20 would unpack it all the same, and fails.
+    /// Commits an empty snapshot in a layer's place. A layer that is a module holds no
+    /// files, but containerd 1.6.20 tries to unpack it, and fails.
     pub fn pretend_unpacked(&self, layer: &str) -> Result<()> {
         run(&mut self.lab.ctr(["snapshots", "prepare", "empty"]))?;
         run(&mut self.lab.ctr(["snapshots", "commit", layer, "empty"]))?;
         Ok(())
     }
 
-    /// Makes the node forget what it has compiled for us.
+    /// Removes all code that our shim has compiled on this node.
     pub fn empty_code_cache(&self) -> Result<()> {
         let cache = self.dir().join("root/io.containerd.ssr.v1");
         match fs::remove_dir_all(&cache) {
@@ -67,7 +68,7 @@ impl Stage {
         }
     }
 
-    /// `ctr run --detach` of a container that will answer on the port.
+    /// Runs `ctr run --detach` for a container that will listen on the port.
     pub fn start(&self, contestant: &Contestant, id: &str, port: u16, options: &[&str]) -> Result<()> {
         let mut ctr = self.lab.ctr(["run", "--detach", "--null-io", "--net-host"]);
         ctr.args(["--runtime", contestant.runtime]);
@@ -81,12 +82,13 @@ impl Stage {
                 ctr.arg("--rootfs").arg(root)
             }
         };
-        let words = contestant.command.iter().map(|word| word.replace("{port}", &port.to_string()));
-        run(ctr.arg(id).args(words)).context(contestant.title)?;
+        let command = contestant.command.iter().map(|word| word.replace("{port}", &port.to_string()));
+        run(ctr.arg(id).args(command)).context(contestant.title)?;
         Ok(())
     }
 
-    /// From `ctr run` to the first HTTP 200: the seconds, and the port.
+    /// Starts a container. Returns the seconds from `ctr run` to the first HTTP 200, and
+    /// the port.
     pub fn start_to_answer(&self, contestant: &Contestant, id: &str) -> Result<(f64, u16)> {
         let port = http::free_port();
         let start = Instant::now();
@@ -95,7 +97,7 @@ impl Stage {
         Ok((start.elapsed().as_secs_f64(), port))
     }
 
-    /// Waits for the first HTTP 200, asking again after each pause.
+    /// Waits for the first HTTP 200, with a pause between attempts.
     pub fn first_answer(&self, port: u16, pause: Duration) -> Result<()> {
         let start = Instant::now();
         while start.elapsed() < LIMIT {
@@ -105,10 +107,10 @@ impl Stage {
             }
             std::thread::sleep(pause);
         }
-        bail!("does not answer; containerd and the shims said:\n{}", self.lab.log())
+        bail!("does not answer; containerd and the shims logged:\n{}", self.lab.log())
     }
 
-    /// Asks for so many pages, one after the other.
+    /// Requests pages one after the other, `times` in all.
     pub fn request(&self, port: u16, times: usize) -> Result<()> {
         for page in self.pages.iter().cycle().take(times) {
             let answer = http::try_get(&format!("http://127.0.0.1:{port}{page}"))?;
@@ -117,12 +119,12 @@ impl Stage {
         Ok(())
     }
 
-    /// Waits until containers that nobody asks have given back what they do not need.
-    pub fn rest(&self) {
-        std::thread::sleep(REST);
+    /// Waits until idle containers have released the memory that they do not need.
+    pub fn idle(&self) {
+        std::thread::sleep(IDLE);
     }
 
-    /// SIGTERM to containers, until their tasks have ended and are deleted.
+    /// Sends SIGTERM to containers, waits until their tasks have stopped, and deletes them.
     pub fn remove(&self, ids: &[&str]) -> Result<()> {
         for id in ids {
             run(&mut self.lab.ctr(["task", "kill", id]))?;
@@ -134,14 +136,14 @@ impl Stage {
             if stopped.count() == ids.len() {
                 break;
             }
-            ensure!(start.elapsed() < LIMIT, "some of {ids:?} do not stop:\n{list}");
+            ensure!(start.elapsed() < LIMIT, "not all of {ids:?} stop:\n{list}");
         }
         run(self.lab.ctr(["task", "delete"]).args(ids))?;
         run(self.lab.ctr(["container", "delete"]).args(ids))?;
         Ok(())
     }
 
-    /// `ctr run --rm` of a program that ends at once: the seconds.
+    /// The seconds that `ctr run --rm` takes for a program that exits immediately.
     pub fn start_to_exit(&self, runtime: &str) -> Result<f64> {
         let start = Instant::now();
         let mut ctr = self.lab.ctr(["run", "--rm", "--null-io", "--runtime", runtime, "--rootfs"]);
@@ -149,32 +151,26 @@ impl Stage {
         Ok(start.elapsed().as_secs_f64())
     }
 
-    /// Everything that runs under the lab, but for what is about to end.
+    /// All processes below the private init, except those that are exiting.
     pub fn running(&self) -> Vec<u32> {
         let mut running = leaks::descendants(self.lab.first());
         running.retain(|pid| Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok());
         running
     }
 
-    /// The memory of everything that runs but of those given, in MB each.
-    pub fn memory_but_of(&self, engine: &[u32]) -> Vec<f64> {
+    /// The proportional set size in MB of each running process that is not in `others`.
+    pub fn memory_besides(&self, others: &[u32]) -> Vec<f64> {
         let running = self.running();
-        running.iter().filter(|pid| !engine.contains(pid)).filter_map(|pid| pss(*pid)).collect()
+        running.iter().filter(|pid| !others.contains(pid)).filter_map(|pid| pss(*pid)).collect()
     }
 
+    /// Panics if the shims have left anything behind.
     pub fn assert_clean(&self) {
         self.lab.assert_clean();
     }
 }
 
-/// Runs a command, which must succeed, and returns what it printed.
-pub fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().with_context(|| format!("{command:?}"))?;
-    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// How the answer to a first request begins, if there is one.
+/// The first bytes of the answer to a request for `/`, if there is an answer.
 fn status_line(port: u16) -> Option<[u8; 12]> {
     let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
     connection.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").ok()?;
@@ -183,7 +179,7 @@ fn status_line(port: u16) -> Option<[u8; 12]> {
     Some(status)
 }
 
-/// A process's proportional share of memory, in MB.
+/// A process's proportional set size, in MB.
 fn pss(pid: u32) -> Option<f64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
     let kilobytes: f64 = rollup

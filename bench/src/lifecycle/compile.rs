@@ -1,0 +1,30 @@
+//! Compiling a module and nothing else: the lower bound for a start that compiles.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow};
+use ssr_server::engine::engine;
+use ssr_server::settings::Settings;
+use ssr_server::time_limit::Interruption;
+
+use crate::command::run;
+
+/// The first argument that makes this program only compile.
+pub const COMMAND: &str = "compile";
+
+/// Compiles a module as the server does when it finds no compiled code.
+pub fn compile(module: &Path) -> Result<()> {
+    let bytes = std::fs::read(module).with_context(|| module.display().to_string())?;
+    let engine = engine(&Settings::default(), Interruption::cheapest());
+    let compiled = engine.and_then(|engine| engine.precompile_module(&bytes));
+    compiled.map(drop).map_err(|error| anyhow!("{error:#}"))
+}
+
+/// The seconds that a process takes to start, compile a module and exit.
+pub fn time(module: &Path) -> Result<f64> {
+    let start = Instant::now();
+    run(Command::new(std::env::current_exe()?).arg(COMMAND).arg(module))?;
+    Ok(start.elapsed().as_secs_f64())
+}

@@ -1,0 +1,35 @@
+//! `bench-lifecycle`: what a container costs apart from its requests: the time until
+//! it answers, and the memory of one container, of its replicas and of many.
+//!
+//! Compares our shim, the stock lifecycle with our server and with another one, and
+//! ordinary Linux servers in runc. They take turns under one containerd.
+
+mod args;
+mod command;
+mod compile;
+mod contestant;
+mod lineup;
+mod stage;
+mod tables;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use args::{Args, CompileArgs};
+use stage::Stage;
+
+fn main() -> Result<()> {
+    let mut words: Vec<_> = std::env::args_os().collect();
+    if words.get(1).is_some_and(|word| word == compile::COMMAND) {
+        words.remove(1);
+        return compile::compile(&CompileArgs::parse_from(words).module);
+    }
+    let args = Args::parse();
+    let stage = Stage::new(args.pages.clone())?;
+    let contestants = lineup::all(&args, &stage)?;
+    tables::starts::measure(&stage, &contestants, &args)?;
+    tables::memory::measure(&stage, &contestants, &args)?;
+    tables::crowd::measure(&stage, &contestants, &args)?;
+    stage.assert_clean();
+    Ok(())
+}

@@ -1,0 +1,5 @@
+//! The measurements, each of which prints its tables.
+
+pub mod crowd;
+pub mod memory;
+pub mod starts;

@@ -1,0 +1,106 @@
+//! `bench-render`: processor time per page, in microseconds, for the same server
+//! bundle in our module, in native QuickJS and in Node.
+//!
+//! The renderers take turns within each round. The table shows the median over the
+//! rounds and its ratio to native QuickJS. Processor time is measured instead of
+//! elapsed time, so that other work on the machine matters less.
+
+mod native;
+mod node;
+mod renderer;
+mod wasm;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use clap::Parser;
+use ssr_bench::median;
+use ssr_server::time_limit::Interruption;
+
+use native::Native;
+use node::Node;
+use renderer::Renderer;
+use wasm::Wasm;
+
+/// Measures renders and prints a Markdown table.
+#[derive(Parser)]
+struct Args {
+    /// The module that `ssr build` made
+    #[arg(long)]
+    wasm: PathBuf,
+    /// The server bundle that the module was made of
+    #[arg(long)]
+    entry: PathBuf,
+    /// The page template that it was made with
+    #[arg(long)]
+    template: PathBuf,
+    /// Paths of the pages
+    #[arg(required = true)]
+    pages: Vec<String>,
+    /// Measured rounds
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Renders of each page per round
+    #[arg(long, default_value_t = 100)]
+    renders: usize,
+}
+
+/// One row of the table.
+struct Row<'a> {
+    page: &'a str,
+    size: usize,
+    /// Microseconds, one per renderer.
+    times: Vec<f64>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let (names, mut renderers): (Vec<_>, Vec<_>) = renderers(&args)?.into_iter().unzip();
+    let rows = args.pages.iter().map(|page| measure(page, &mut renderers, &args));
+    print_table(&names, &rows.collect::<Result<Vec<_>>>()?);
+    Ok(())
+}
+
+fn renderers(args: &Args) -> Result<Vec<(&'static str, Box<dyn Renderer>)>> {
+    let wasm = read(&args.wasm)?;
+    let native = Native::new(&read(&args.entry)?, &read(&args.template)?)?;
+    Ok(vec![
+        ("native QuickJS", Box::new(native)),
+        ("ours", Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
+        ("ours, by epochs", Box::new(Wasm::new(&wasm, Interruption::Epoch)?)),
+        ("ours, no time limit", Box::new(Wasm::new(&wasm, Interruption::None)?)),
+        ("Node", Box::new(Node::start(&args.entry, &args.template)?)),
+    ])
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| path.display().to_string())
+}
+
+fn measure<'a>(page: &'a str, renderers: &mut [Box<dyn Renderer>], args: &Args) -> Result<Row<'a>> {
+    // The first round only warms up, and shows whether all render the same page.
+    let warm_up = renderers.iter_mut().map(|renderer| Ok(renderer.render(page, args.renders)?.1));
+    let sizes = warm_up.collect::<Result<Vec<_>>>()?;
+    let size = *sizes.first().context("a renderer")?;
+    ensure!(
+        sizes.iter().all(|other| *other == size),
+        "{page}: the renderers made pages of different sizes: {sizes:?}"
+    );
+    let mut times = vec![Vec::new(); renderers.len()];
+    for _ in 0..args.rounds {
+        for (renderer, times) in renderers.iter_mut().zip(&mut times) {
+            times.push(renderer.render(page, args.renders)?.0);
+        }
+    }
+    Ok(Row { page, size, times: times.into_iter().map(median).collect() })
+}
+
+fn print_table(names: &[&str], rows: &[Row]) {
+    println!("| page | bytes | {} |", names.join(" | "));
+    println!("|---|---{}|", "|---".repeat(names.len()));
+    for Row { page, size, times } in rows {
+        let cells: Vec<String> =
+            times.iter().map(|time| format!("{time:.0} ({:.2}×)", time / times[0])).collect();
+        println!("| `{page}` | {size} | {} |", cells.join(" | "));
+    }
+}
