@@ -16,7 +16,7 @@ pub struct Args {
     /// The site's module
     #[arg(long)]
     pub module: PathBuf,
-    /// The server bundle that the module was made of
+    /// The server bundle that the module was built from
     #[arg(long)]
     pub entry: PathBuf,
     /// The site's directory of assets

@@ -25,13 +25,16 @@ use wasm::Wasm;
 /// Measures renders and prints a Markdown table.
 #[derive(Parser)]
 struct Args {
-    /// The module that `ssr build` made
+    /// The module, built by `ssr build`
     #[arg(long)]
     wasm: PathBuf,
-    /// The server bundle that the module was made of
+    /// The module of another version of `ssr build`, from the same bundle: adds a column
+    #[arg(long, value_name = "LABEL=FILE", value_parser = labelled)]
+    compare: Vec<(String, PathBuf)>,
+    /// The server bundle that the modules were built from
     #[arg(long)]
     entry: PathBuf,
-    /// The page template that it was made with
+    /// The page template that they were built with
     #[arg(long)]
     template: PathBuf,
     /// Paths of the pages
@@ -43,6 +46,11 @@ struct Args {
     /// Renders of each page per round
     #[arg(long, default_value_t = 100)]
     renders: usize,
+}
+
+fn labelled(argument: &str) -> Result<(String, PathBuf), String> {
+    let (label, file) = argument.split_once('=').ok_or("expected LABEL=FILE")?;
+    Ok((label.to_owned(), file.into()))
 }
 
 /// One row of the table.
@@ -61,16 +69,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn renderers(args: &Args) -> Result<Vec<(&'static str, Box<dyn Renderer>)>> {
+fn renderers(args: &Args) -> Result<Vec<(String, Box<dyn Renderer>)>> {
     let wasm = read(&args.wasm)?;
     let native = Native::new(&read(&args.entry)?, &read(&args.template)?)?;
-    Ok(vec![
-        ("native QuickJS", Box::new(native)),
-        ("ours", Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
-        ("ours, by epochs", Box::new(Wasm::new(&wasm, Interruption::Epoch)?)),
-        ("ours, no time limit", Box::new(Wasm::new(&wasm, Interruption::None)?)),
-        ("Node", Box::new(Node::start(&args.entry, &args.template)?)),
-    ])
+    let mut renderers: Vec<(String, Box<dyn Renderer>)> = vec![
+        ("native QuickJS".to_owned(), Box::new(native)),
+        ("ours".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
+    ];
+    for (label, file) in &args.compare {
+        let other = Wasm::new(&read(file)?, Interruption::Signal).with_context(|| label.clone())?;
+        renderers.push((label.clone(), Box::new(other)));
+    }
+    renderers.push(("ours, by epochs".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Epoch)?)));
+    renderers.push(("ours, no time limit".to_owned(), Box::new(Wasm::new(&wasm, Interruption::None)?)));
+    renderers.push(("Node".to_owned(), Box::new(Node::start(&args.entry, &args.template)?)));
+    Ok(renderers)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -95,7 +108,7 @@ fn measure<'a>(page: &'a str, renderers: &mut [Box<dyn Renderer>], args: &Args) 
     Ok(Row { page, size, times: times.into_iter().map(median).collect() })
 }
 
-fn print_table(names: &[&str], rows: &[Row]) {
+fn print_table(names: &[String], rows: &[Row]) {
     println!("| page | bytes | {} |", names.join(" | "));
     println!("|---|---{}|", "|---".repeat(names.len()));
     for Row { page, size, times } in rows {
