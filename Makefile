@@ -10,13 +10,10 @@ PREFIX ?= /usr/local
 # selected, and would compile them again for another selection.
 CARGO = scripts/cargo-release.sh
 
-# Tests of what ctr and Docker do, whatever their version.
-TEST_CTR = $(addprefix --test ,container image linux memory refusals tasks)
-TEST_DOCKER = $(addprefix --test ,docker_image docker_linux docker_restart docker_site)
-# On so slow a machine, ctr itself loses the end of an input that comes before the process.
+# On so slow a machine ctr itself loses the end of an input that arrives before the process.
 VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
 # $(call test-in,trixie) runs tests where another Debian's containerd and Docker are.
-test-in = $(CARGO) test --config 'target."cfg(unix)".runner = ["scripts/lab.sh", "$(1)"]'
+test-in = $(CARGO) test --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", "$(1)"]'
 
 export PORT
 
@@ -44,19 +41,19 @@ demo-stop: ## Stop the demo and leave nothing of it behind
 test: test-fast test-e2e test-browser ## Run all tests
 
 test-fast: build ## Run the tests that need no container
-	$(CARGO) test --lib --bins --test build --test cache_cli --test serve --test site --test deploy
+	$(CARGO) test --lib --bins --test build --test cache_cli --test serve --test site --test k8s_manifests
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
-	scripts/setup.sh containerd lab
-	$(CARGO) test $(TEST_CTR) --test code_cache --test demo --test faults --test storm
-	$(call test-in,forky) $(TEST_DOCKER) --test churn --test cri --test module_layer
+	scripts/setup.sh containerd debian
+	$(CARGO) test --test 'ctr_*' --test demo
+	$(call test-in,forky) --test 'docker_*' --test 'containerd*'
 
 test-matrix: test-e2e ## Run them under every containerd and Docker there is
-	$(call test-in,forky) $(TEST_CTR) --test faults
-	$(call test-in,trixie) $(TEST_CTR) $(TEST_DOCKER) --test module_layer
+	$(call test-in,forky) --test 'ctr_*'
+	$(call test-in,trixie) --test 'ctr_*' --test 'docker_*' --test 'containerd17_*'
 	scripts/setup.sh vm
-	$(CARGO) test --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test memory --test tasks -- $(VM_SKIPS)
+	$(CARGO) test --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks -- $(VM_SKIPS)
 
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser

@@ -1,10 +1,10 @@
-# What demo.sh and demo-stop.sh agree on; read by them, not run.
+# Shared by demo.sh and demo-stop.sh, which source it.
 # shellcheck shell=bash disable=SC2034
 
-# DEMO names the containerd namespace, the cgroup and the two directories.
+# DEMO is the name of the containerd namespace, the cgroup and the two directories.
 demo=${DEMO:-ssr-demo}
 if [[ ! $demo =~ ^[a-z][a-z0-9-]{0,30}$ ]]; then
-  echo "demo: DEMO=$demo: expected small letters, digits and -, at most 31" >&2
+  echo "demo: DEMO=$demo: expected at most 31 lowercase letters, digits and hyphens, starting with a letter" >&2
   exit 1
 fi
 run_dir=/run/$demo
@@ -21,7 +21,7 @@ die() {
   exit 1
 }
 
-# Containers want root: go on as root where sudo is to be had.
+# Containers need root: continues as root if sudo is installed.
 become_root() {
   [[ $EUID -eq 0 ]] && return
   command -v sudo >/dev/null || die "containers need root: run this as root, or install sudo"
@@ -30,14 +30,14 @@ become_root() {
 
 demo_ctr() { command ctr --address "$socket" --namespace "$demo" "$@"; }
 
-# task_status: RUNNING, STOPPED, or nothing where there is no task.
+# task_status: prints RUNNING, STOPPED, or nothing if there is no task.
 task_status() {
   demo_ctr task ls 2>/dev/null | awk -v id="$container" '$1 == id { print $3 }'
 }
 
-# demo_processes: ids of all processes that belong to the demo. All of them name
-# its directory: containerd in --config, the shims (and the containers, which are
-# forks of theirs) in --address.
+# demo_processes: prints the ids of all processes whose command line contains the
+# demo's directory: containerd has it in --config, ctr and the shims in --address.
+# Containers end with containerd's PID namespace.
 demo_processes() {
   local file pid
   for file in /proc/[0-9]*/cmdline; do

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Stops what demo.sh started and leaves nothing of it behind: no process, mount,
-# cgroup or file. Does no harm where the demo does not run, or only half.
+# Stops what demo.sh started and removes all of it: processes, mounts, cgroups and
+# files. Works as well when the demo runs only in part, or not at all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/demo-common.sh
 source scripts/demo-common.sh
 become_root "$@"
 
-# Requests in flight are finished before the container ends.
+# The server drains in-flight requests before it exits.
 stop_site() {
   [[ -S $socket && $(task_status) == RUNNING ]] || return 0
   demo_ctr task kill --signal SIGTERM "$container" || return 0
@@ -20,14 +20,14 @@ stop_site() {
 stop_processes() {
   local pids end=$((SECONDS + 30))
   while mapfile -t pids < <(demo_processes) && ((${#pids[@]} > 0)); do
-    ((SECONDS < end)) || die "these processes do not end: ${pids[*]}"
+    ((SECONDS < end)) || die "these processes do not exit: ${pids[*]}"
     kill -KILL "${pids[@]}" 2>/dev/null || true
     sleep 0.1
   done
 }
 
-# The demo's mounts lie in a namespace that ended with its processes; these are
-# for one that was started in another way.
+# The demo's mounts are in a namespace that ends with its processes. This is for mounts
+# that were made outside of it.
 remove_mounts() {
   local target
   awk -v a="$run_dir/" -v b="$lib_dir/" 'index($5, a) == 1 || index($5, b) == 1 { print $5 }' /proc/self/mountinfo |
@@ -39,7 +39,7 @@ remove_cgroups() {
   while find /sys/fs/cgroup -depth -type d -path "*/$demo*" \( -name "$demo" -o -path "*/$demo/*" \) \
     -exec rmdir --ignore-fail-on-non-empty {} + 2>/dev/null &&
     [[ -n $(find /sys/fs/cgroup -type d -name "$demo" -print -quit 2>/dev/null) ]]; do
-    ((SECONDS < end)) || die "the cgroups named $demo do not go away"
+    ((SECONDS < end)) || die "cannot remove the cgroups named $demo"
     sleep 0.2
   done
 }

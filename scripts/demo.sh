@@ -1,6 +1,9 @@
 #!/usr/bin/env bash
-# Runs the site in target/image/site.tar as a container, under a containerd of
-# its own that touches no other: PORT=8080 scripts/demo.sh [IMAGE.tar]
+# Runs a site as a container under a private containerd, apart from any other:
+#
+#   PORT=8080 scripts/demo.sh [IMAGE.tar]
+#
+# The default image is target/image/site.tar.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=scripts/demo-common.sh
@@ -23,10 +26,10 @@ check() {
   done
 }
 
-# The ports of the demo that runs already are free once it is stopped.
+# Called after a demo that was running is stopped, which frees its port.
 check_port() {
   if (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
-    die "port $port is taken: stop what listens there, or choose another: make demo PORT=8081"
+    die "port $port is taken: stop what listens there, or choose another port: make demo PORT=8081"
   fi
 }
 
@@ -41,8 +44,8 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [grpc]
   address = "$socket"
 TOML
-  # In namespaces of its own: its mounts are nobody else's, and whatever
-  # happens, the end of their first process is the end of all of them.
+  # In private namespaces: its mounts are visible to no one else, and all processes
+  # end with the first one, whatever happens.
   # shellcheck disable=SC2016
   PATH=$shim_dir:$PATH:/usr/sbin:/sbin setsid unshare --mount --propagation=private \
     --pid --fork --mount-proc --kill-child bash -c '
@@ -58,7 +61,7 @@ TOML
   }
 }
 
-# wait_until SECONDS COMMAND...: false when it does not succeed in time.
+# wait_until SECONDS COMMAND...: repeats the command; fails if it does not succeed in time.
 wait_until() {
   local end=$((SECONDS + $1))
   shift
@@ -68,7 +71,7 @@ wait_until() {
   done
 }
 
-# Overlays cannot lie on every file system; copies can.
+# Not every file system can hold the layers of an overlay; copies work on all.
 snapshotter() {
   local ok
   ok=$(demo_ctr plugins ls | awk '$1 ~ /snapshotter/ && $2 == "overlayfs" { print $NF }')
@@ -80,9 +83,9 @@ run_site() {
   snapshotter=$(snapshotter)
   demo_ctr image import --platform wasi/wasm --snapshotter "$snapshotter" "$image" >&2
   name=$(demo_ctr image ls -q | head -n 1)
-  [[ -n $name ]] || die "$image holds no image for wasi/wasm"
-  # Not `--detach --log-uri`: the task service has to know such addresses, and
-  # that of containerd-shim-wasm loses the output instead. ctr copies it.
+  [[ -n $name ]] || die "$image contains no image for wasi/wasm"
+  # Not `--detach --log-uri`, which needs a task service that supports such URIs; that of
+  # containerd-shim-wasm loses the output. This way ctr copies it.
   setsid ctr --address "$socket" --namespace "$demo" run --rm \
     --snapshotter "$snapshotter" --runtime io.containerd.ssr.v1 \
     --net-host --env "SSR_LISTEN=0.0.0.0:$port" \
@@ -96,7 +99,7 @@ answers() { curl --silent --fail --max-time 10 --output /dev/null "$url"; }
 answers_or_stopped() { answers || ! kill -0 "$ctr_pid" 2>/dev/null; }
 
 show_failure() {
-  say "the container said:"
+  say "output of the container:"
   cat "$site_log" >&2
   die "$1"
 }
@@ -106,7 +109,7 @@ if [[ -e $run_dir || -e $lib_dir ]]; then
   scripts/demo-stop.sh
 fi
 check_port
-# Whatever goes wrong from here on, nothing stays behind.
+# If anything fails from here on, everything is removed.
 # shellcheck disable=SC2154
 trap 'code=$?; ((code == 0)) || scripts/demo-stop.sh; exit "$code"' EXIT
 trap 'exit 130' INT TERM
@@ -119,9 +122,9 @@ answers || show_failure "the site stopped before it answered"
 
 cat <<TEXT
 
-  The site is at  $url
-  its log:        tail -f $site_log
-  its container:  ctr -a $socket -n $demo task ls
-  to stop it:     make demo-stop
+  Site:       $url
+  Log:        tail -f $site_log
+  Container:  ctr -a $socket -n $demo task ls
+  Stop:       make demo-stop
 
 TEXT

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Checks the dependencies' licences and sources with cargo-deny, which it builds
-# into .cache/cargo-deny when it is not there yet; their advisories as well, where
-# the advisory database can be fetched.
+# Checks the dependencies' licences and sources with cargo-deny, and their advisories
+# if the advisory database can be downloaded. Builds cargo-deny into .cache/cargo-deny
+# if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,5 +16,5 @@ fi
 if "$tools/bin/cargo-deny" fetch db >/dev/null 2>&1; then
   "$tools/bin/cargo-deny" --all-features --locked check advisories
 else
-  echo "deny: SKIPPED: advisories were not checked, because the advisory database cannot be fetched from here" >&2
+  echo "deny: SKIPPED: advisories were not checked because the advisory database cannot be downloaded" >&2
 fi

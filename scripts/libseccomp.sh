@@ -3,8 +3,8 @@
 #
 #   scripts/libseccomp.sh x86_64|aarch64
 #
-# The sources are Debian's source package, fetched and verified by apt with
-# lists of its own: the system's package sources are left as they are.
+# apt downloads and verifies Debian's source package, using separate package lists:
+# the system's package sources are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,19 +22,19 @@ out=$cache/$arch/lib
 fetch() {
   local apt=$cache/apt
   mkdir -p "$apt/lists/partial" "$apt/archives/partial" "$cache/source"
-  # The system's own mirrors, for sources instead of packages.
-  # shellcheck disable=SC2016 # apt's fields, not the shell's
+  # The system's mirrors, as deb-src.
+  # shellcheck disable=SC2016 # apt expands the fields, not the shell
   apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(SUITE) $(COMPONENT) $(SIGNED_BY)' 'Created-By: Packages' |
     awk '($1 == "Debian" || $1 == "Ubuntu") && $4 == "main" {
       print "deb-src", ($5 ~ /^\// ? "[signed-by=" $5 "]" : ""), $2, $3, $4 }' |
     sort -u >"$apt/sources.list"
   if [[ ! -s $apt/sources.list ]]; then
-    echo "libseccomp: apt knows no Debian or Ubuntu mirror: run apt-get update first" >&2
+    echo "libseccomp: apt has no package lists of a Debian or Ubuntu mirror: run apt-get update first" >&2
     exit 1
   fi
   local options=(-qq -o "Dir::Etc::SourceList=$apt/sources.list" -o Dir::Etc::SourceParts=/dev/null
     -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt" -o APT::Sandbox::User=root)
-  echo "libseccomp: fetching Debian's source package" >&2
+  echo "libseccomp: downloading Debian's source package" >&2
   apt-get "${options[@]}" update >&2
   (cd "$cache/source" && apt-get "${options[@]}" source --download-only libseccomp >&2)
 }
@@ -48,8 +48,8 @@ build() {
   trap "rm -rf '$work'" EXIT
   tar --extract --file "$(ls "$cache"/source/libseccomp_*.orig.tar.gz)" --directory "$work" --strip-components=1
   echo "libseccomp: compiling for $arch" >&2
-  # The table of system calls comes generated; newer than its sources, it is
-  # not generated again, which would take gperf.
+  # The package contains the generated table of system calls. It must be newer than
+  # its sources, or make would generate it again, which needs gperf.
   touch "$work/src/syscalls.perf.c"
   (
     cd "$work"

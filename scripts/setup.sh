@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs what the given purposes need and is not there yet:
+# Installs what the given purposes need and this machine lacks:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|dist|lab|vm...
+#   scripts/setup.sh build|containerd|lint|browser|bench|dist|debian|vm...
 #
-# Debian packages come by apt (as root, or through sudo), Rust targets by rustup,
-# and zig from PyPI into .cache/zig. Nothing is done where nothing is missing.
+# Debian packages come from apt (as root, or through sudo), Rust targets from rustup,
+# npm packages from their lock files, and zig from PyPI into .cache/zig.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,10 +14,10 @@ die() {
   exit 1
 }
 
-# apt_packages PACKAGE...: installs those of the packages that are missing.
+# apt_packages PACKAGE...: installs the packages that are missing.
 apt_packages() {
   local missing=() package
-  command -v dpkg-query >/dev/null || die "this is no Debian or Ubuntu: install the equivalent of: $*"
+  command -v dpkg-query >/dev/null || die "this is neither Debian nor Ubuntu: install the equivalents of: $*"
   for package in "$@"; do
     [[ $(dpkg-query -W -f '${Status}' "$package" 2>/dev/null) == *" installed" ]] || missing+=("$package")
   done
@@ -31,7 +31,7 @@ apt_packages() {
   local log
   log=$(mktemp)
   local install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300)
-  # An index that is out of date names packages that are no longer there.
+  # An outdated index names packages that no longer exist.
   if ! { "${install[@]}" update && "${install[@]}" install --yes --no-install-recommends "${missing[@]}"; } \
     </dev/null >"$log" 2>&1; then
     cat "$log" >&2
@@ -41,19 +41,19 @@ apt_packages() {
   rm -f "$log"
 }
 
-# rust_targets TARGET...: adds those of rustup's targets that are missing.
+# rust_targets TARGET...: adds the rustup targets that are missing.
 rust_targets() {
   local installed target
   command -v rustup >/dev/null || die "rustup is missing: install it from https://rustup.rs"
   installed=$(rustup target list --installed)
   for target in "$@"; do
     grep -qx "$target" <<<"$installed" && continue
-    say "adding Rust's target $target (rustup)"
+    say "adding the Rust target $target (rustup)"
     rustup --quiet target add "$target"
   done
 }
 
-# The compiler of the workspace, and what its dependencies' build scripts call.
+# The compilers, and what the dependencies' build scripts call.
 build() {
   command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs"
   command -v node >/dev/null || die "node is missing: install Node 20 or newer"
@@ -66,31 +66,35 @@ containerd() {
   apt_packages containerd runc busybox-static util-linux mount procps curl
 }
 
+# Clippy runs the build scripts and reads the bundled web APIs.
 lint() {
+  build
   apt_packages shellcheck
-  npm_packages images/site
+  npm_packages images/site images/engine
+  [[ -f images/engine/dist/web-apis.js ]] || npm --prefix images/engine run --silent build -- --log-level=warning
 }
 
 browser() {
-  # Playwright brings no browser of its own: Debian's is used.
-  apt_packages chromium fonts-liberation
+  # The distribution's browser, instead of one that Playwright downloads.
+  [[ -x /usr/bin/chromium ]] || apt_packages chromium
+  apt_packages fonts-liberation
   npm_packages images/site tests/browser
 }
 
 bench() {
   command -v node >/dev/null || die "node is missing: install Node 20 or newer"
   rust_targets wasm32-wasip2
-  # openssl brings the one library of nginx's that not every Debian has.
+  # openssl depends on the one library of nginx that not every Debian system has.
   apt_packages openssl libpcre2-8-0
   [[ -x .cache/nginx/usr/sbin/nginx ]] || unpack_nginx .cache/nginx
 }
 
-# unpack_nginx DIRECTORY: Debian's nginx, not installed, for it would be started.
+# unpack_nginx DIRECTORY: unpacks Debian's nginx. Installing it would start it.
 unpack_nginx() {
   local package
   package=$(mktemp --directory)
   say "unpacking nginx into $1 (apt)"
-  # An index that is out of date names packages that are no longer there.
+  # An outdated index names packages that no longer exist.
   (cd "$package" && { apt-get -qq download nginx || { apt-get -qq update && apt-get -qq download nginx; }; }) \
     >"$package/log" 2>&1 || {
     cat "$package/log" >&2
@@ -110,24 +114,24 @@ vm() {
   apt_packages qemu-system-x86 busybox-static cpio
 }
 
-lab() {
-  apt_packages debootstrap util-linux mount procps
+debian() {
+  apt_packages debootstrap debian-archive-keyring util-linux mount procps
 }
 
-# npm_packages DIRECTORY...: installs what their lock files say.
+# npm_packages DIRECTORY...: installs the packages in their lock files.
 npm_packages() {
   local directory
   for directory in "$@"; do
     [[ -d $directory/node_modules ]] && continue
-    say "installing the packages of $directory (npm)"
+    say "installing the npm packages of $directory"
     npm --prefix "$directory" ci --silent --no-audit --no-fund
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|lab|vm..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|debian|vm..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | dist | lab | vm) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, lab, vm" ;;
+    build | containerd | lint | browser | bench | dist | debian | vm) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, debian, vm" ;;
   esac
 done

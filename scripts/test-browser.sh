@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the browser tests against the site in a container: target/image/site.tar
-# under a containerd of its own, asked by Chromium.
+# Runs the browser tests: Chromium against target/image/site.tar in a container under a
+# private containerd.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -14,7 +14,8 @@ version=$(scripts/version.sh)
 export SITE_URL=http://localhost:$PORT
 export SITE_DIST=$PWD/target/site
 export SCREENSHOT_DIR=$screenshots
-# What the server tells the site of itself; the host's network comes with its name.
+# What the server tells the site about itself. On the host's network, the hostname is
+# the host's.
 SITE_ENV=$(printf '{"SSR_SERVER":"containerd-shim-ssr/%s","SSR_ARCH":"%s","SSR_BACKEND":"cranelift","SSR_HOSTNAME":"%s"}' \
   "$version" "$(uname -m)" "$(cat /proc/sys/kernel/hostname)")
 export SITE_ENV

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs a command on a kernel of its own, which has cgroup v2 and nothing of v1, in
-# a Debian release with a current containerd; this repository is there, in its
-# place. For what a machine with cgroup v1 cannot show:
+# Runs a command in a virtual machine whose kernel has cgroup v2 only, in a Debian
+# release with a current containerd. This repository is mounted at its usual path. For
+# tests that a host with cgroup v1 cannot run:
 #
 #   scripts/vm.sh COMMAND [ARGUMENT...]
 #
-# The machine is emulated, and about ten times slower than this one.
+# The machine is emulated, and about ten times slower than the host.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,22 +16,22 @@ die() {
 }
 
 [[ $# -gt 0 ]] || die "usage: scripts/vm.sh COMMAND [ARGUMENT...]"
-[[ $(uname -m) == x86_64 ]] || die "this emulates an x86-64 machine, and is one of x86-64 only"
-[[ $EUID -eq 0 ]] || die "run this as root: it reads a Debian root directory"
+[[ $(uname -m) == x86_64 ]] || die "the virtual machine is x86-64 and runs binaries of the host: this host is $(uname -m)"
+[[ $EUID -eq 0 ]] || die "run this as root: it reads a Debian root filesystem"
 command -v qemu-system-x86_64 >/dev/null || die "qemu is missing: run scripts/setup.sh vm"
 release=forky
 root=$PWD/.cache/debian/$release
 kernel=$PWD/.cache/kernel
-# In the order in which they need each other.
+# In the order of their dependencies.
 modules=(virtio_ring virtio virtio_pci_legacy_dev virtio_pci_modern_dev virtio_pci
   netfs fscache 9pnet 9pnet_virtio 9p overlay)
 
-# Debian's kernel for this machine, unpacked.
+# Downloads Debian's kernel and unpacks it.
 get_kernel() {
   local package partial=$kernel.partial
   package=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image-[0-9]/ { print $2; exit }')
-  [[ -n $package ]] || die "apt knows no linux-image-amd64: run apt-get update"
-  say "fetching $package into .cache (once)"
+  [[ -n $package ]] || die "apt does not know linux-image-amd64: run apt-get update"
+  say "downloading $package into .cache (once)"
   rm -rf "$partial" "$kernel"
   mkdir -p "$partial"
   (cd "$partial" && apt-get -qq -o APT::Sandbox::User=root download "$package" && dpkg-deb -x ./*.deb .) >&2
@@ -39,8 +39,8 @@ get_kernel() {
   mv "$partial" "$kernel"
 }
 
-# The first root directory: it finds the others, and goes on in an overlay upon the
-# Debian release.
+# make_initramfs DIRECTORY: the initial root filesystem. It mounts the others and
+# switches to an overlay on top of the Debian release.
 make_initramfs() {
   local directory=$1 module
   mkdir -p "$directory"/{bin,dev,modules,lower,new,upper}
@@ -68,7 +68,7 @@ INIT
   chmod +x "$directory/init"
 }
 
-# What runs as the machine's first process, and the command's words.
+# make_session FILE COMMAND...: the script that runs as the machine's first process.
 make_session() {
   local session=$1
   shift
@@ -85,13 +85,13 @@ busybox ip link set lo up
 hostname vm
 SESSION
   {
-    printf 'cd %q\nexport SSR_LAB=%q SSR_TEST_RUNTIME=%q\n' "$PWD" "$release" "${SSR_TEST_RUNTIME:-io.containerd.ssr.v1}"
+    printf 'cd %q\nexport SSR_DEBIAN_RELEASE=%q SSR_TEST_RUNTIME=%q\n' "$PWD" "$release" "${SSR_TEST_RUNTIME:-io.containerd.ssr.v1}"
     printf '%q ' "$@"
     printf '\necho $? >/exchange/code\nsync\nbusybox poweroff -f\n'
   } >>"$session"
 }
 
-scripts/lab.sh "$release" true
+scripts/in-debian.sh "$release" true
 [[ -d $kernel ]] || get_kernel
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -99,12 +99,12 @@ mkdir "$work/exchange"
 make_initramfs "$work/initramfs"
 (cd "$work/initramfs" && find . | cpio --quiet --create --format newc | gzip) >"$work/initramfs.gz"
 make_session "$work/exchange/session" "$@"
-say "starting a machine with cgroup v2"
+say "starting a virtual machine with cgroup v2"
 share() { echo "local,path=$1,mount_tag=$2,security_model=none,$3"; }
 timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -nic none \
   -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.gz" -append "console=ttyS0 quiet loglevel=1 panic=-1" \
   -virtfs "$(share "$root" release readonly=on)" -virtfs "$(share "$PWD" repository multidevs=remap)" \
   -virtfs "$(share "$work/exchange" exchange multidevs=remap)" \
   -display none -vga none -monitor none -serial stdio -no-reboot </dev/null
-[[ -s $work/exchange/code ]] || die "the machine ended before the command did"
+[[ -s $work/exchange/code ]] || die "the virtual machine ended before the command did"
 exit "$(cat "$work/exchange/code")"

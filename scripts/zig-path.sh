@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints the path of the zig compiler, which it installs from PyPI into
-# .cache/zig when it is not there yet (with cargo-zigbuild beside it).
+# Prints the path of the zig compiler. Installs it with cargo-zigbuild from PyPI into
+# .cache/zig if it is missing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

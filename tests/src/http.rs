@@ -1,4 +1,4 @@
-//! A browser's side, as far as these tests need one.
+//! An HTTP client.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use ureq::Agent;
 use ureq::http::HeaderMap;
 
-use crate::shell::HANG;
+use crate::shell::HANG_TIMEOUT;
 
 /// A response, whatever its status.
 #[derive(Debug)]
@@ -20,23 +20,23 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A header's value, empty where it is absent.
+    /// A header's value, or an empty string.
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
-/// GET, failing the test where there is no answer at all.
+/// GET. No response at all fails the test.
 pub fn get(url: &str) -> Answer {
     try_get(url).unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
 /// GET on a connection of its own.
 pub fn try_get(url: &str) -> Result<Answer, ureq::Error> {
-    get_within(url, HANG)
+    get_within(url, HANG_TIMEOUT)
 }
 
-/// GET, giving up after the given time.
+/// GET, with a limit on the whole exchange.
 pub fn get_within(url: &str, limit: Duration) -> Result<Answer, ureq::Error> {
     let agent: Agent = Agent::config_builder()
         .http_status_as_error(false)
@@ -52,13 +52,13 @@ pub fn get_within(url: &str, limit: Duration) -> Result<Answer, ureq::Error> {
     })
 }
 
-/// A port that nobody listens on at the moment.
+/// A port on which nothing listens at the moment.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("an address").port()
 }
 
-/// Whether somebody listens on a port.
+/// Whether something listens on a port.
 pub fn is_open(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

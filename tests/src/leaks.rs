@@ -1,12 +1,12 @@
-//! What a container or a containerd may leave behind: processes, mounts, cgroups,
-//! sockets and files.
+//! Finds what containers and engines leave behind: processes, mounts, cgroups, sockets
+//! and files.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Everything that still belongs to the containerd in `dir` or to its containers
-/// in cgroups called `cgroup`, each as a line for a person.
-pub fn of(dir: &Path, cgroup: &str) -> Vec<String> {
+/// Everything that is left of the engine in `dir` and of its containers in cgroups called
+/// `cgroup`, one readable line each.
+pub fn left_by_engine(dir: &Path, cgroup: &str) -> Vec<String> {
     let dir = dir.to_string_lossy();
     let mut left = processes(&dir, cgroup);
     let mounts = mounts(std::process::id()).into_iter().filter(|line| line.contains(&*dir));
@@ -15,26 +15,28 @@ pub fn of(dir: &Path, cgroup: &str) -> Vec<String> {
     left
 }
 
-/// Everything that containers have left with a containerd that goes on: `first`
-/// is the process above it, `mounts` are those that were there before.
-pub fn of_containers(first: u32, dir: &Path, cgroup: &str, before: &[String]) -> Vec<String> {
+/// Everything that containers have left behind while their engine runs. `init_pid` is the
+/// init process above the engine; `mounts_before` lists the mounts before the first
+/// container.
+pub fn left_by_containers(init_pid: u32, dir: &Path, cgroup: &str, mounts_before: &[String]) -> Vec<String> {
     let mut left = Vec::new();
-    let processes = descendants(first).into_iter().map(|pid| (pid, command(pid)));
+    let processes = descendants(init_pid).into_iter().map(|pid| (pid, command(pid)));
     let others = processes.filter(|(pid, command)| {
         let engine = ["containerd ", "dockerd "].iter().any(|engine| command.starts_with(engine));
         !engine && *pid != std::process::id()
     });
     left.extend(others.map(|(pid, command)| format!("process {pid}: {command}")));
-    let mounts = mounts(first).into_iter().filter(|line| !before.contains(line));
+    let mounts = mounts(init_pid).into_iter().filter(|line| !mounts_before.contains(line));
     left.extend(mounts.map(|line| format!("mount {line}")));
     left.extend(cgroups(cgroup).iter().filter(|path| !path.ends_with(cgroup)).map(|path| {
-        // The parent belongs to all containers; containerd leaves it.
+        // The cgroup itself, the parent of all containers' cgroups, is left by containerd.
         format!("cgroup {}", path.display())
     }));
-    let root = PathBuf::from(format!("/proc/{first}/root"));
+    let root = PathBuf::from(format!("/proc/{init_pid}/root"));
     left.extend(entries(&root.join("run/containerd/s")));
     for namespace in directories(&dir.join("state/io.containerd.runtime.v2.task")) {
-        // A bundle that containerd has renamed is one whose removal it was killed in.
+        // containerd renames an OCI bundle before it removes it. One with such a name was
+        // left when containerd was killed, not by the shim.
         left.extend(entries(&namespace).into_iter().filter(|bundle| !bundle.contains("/.")));
     }
     left
@@ -48,8 +50,8 @@ fn entries(dir: &Path) -> Vec<String> {
     directories(dir).iter().map(|path| format!("file {}", path.display())).collect()
 }
 
-/// Processes that name the directory in their command line (containerd and its
-/// shims do) or that run in one of the cgroups.
+/// Processes that have the directory in their command line, as containerd and its shims
+/// do, or that run in one of the cgroups.
 fn processes(dir: &str, cgroup: &str) -> Vec<String> {
     all_processes()
         .filter(|(pid, command)| {
@@ -65,7 +67,7 @@ pub fn process(command: &str) -> Option<u32> {
     all_processes().find(|(_, other)| other.trim_end() == command).map(|(pid, _)| pid)
 }
 
-/// Every process but this one: its id and its command line.
+/// Every other process: its id and its command line.
 fn all_processes() -> impl Iterator<Item = (u32, String)> {
     let entries = fs::read_dir("/proc").expect("/proc");
     entries.filter_map(|entry| {
@@ -75,8 +77,8 @@ fn all_processes() -> impl Iterator<Item = (u32, String)> {
     })
 }
 
-/// A process's command line, with a space after each argument; its name in
-/// brackets where it has none, as a zombie's.
+/// A process's command line, with a space after each argument. A process without one,
+/// such as a zombie, is shown by its name in brackets.
 pub fn command(pid: u32) -> String {
     let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     if command.is_empty() {
@@ -86,7 +88,7 @@ pub fn command(pid: u32) -> String {
     String::from_utf8_lossy(&command).replace('\0', " ")
 }
 
-/// The children of a process's first thread and of all others.
+/// The children of all threads of a process.
 pub fn children(pid: u32) -> Vec<u32> {
     let threads = directories(Path::new(&format!("/proc/{pid}/task")));
     let lists = threads.iter().map(|thread| fs::read_to_string(thread.join("children")).unwrap_or_default());
@@ -106,14 +108,13 @@ pub fn descendants(pid: u32) -> Vec<u32> {
     found
 }
 
-/// What is mounted where a process lives.
+/// What is mounted in a process's mount namespace.
 pub fn mounts(pid: u32) -> Vec<String> {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mounts")).expect("mounts");
     mounts.lines().map(str::to_owned).collect()
 }
 
-/// The directories called `name` in every hierarchy and those below, deepest
-/// first.
+/// The cgroups called `name` in every hierarchy and those below them, deepest first.
 pub fn cgroups(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     find(Path::new("/sys/fs/cgroup"), name, false, &mut found);
@@ -134,17 +135,17 @@ fn find(dir: &Path, name: &str, inside: bool, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Removes the cgroups once their processes have ended.
+/// Removes the cgroups called `name` once their processes have exited.
 pub fn remove_cgroups(name: &str) {
-    // A cgroup is busy until the kernel is done with the last of its processes.
-    let gone = crate::shell::poll(|| {
+    // A cgroup is busy until the kernel has finished with the last of its processes.
+    let removed = crate::shell::poll(|| {
         let left = cgroups(name);
         for path in &left {
             let _ = fs::remove_dir(path);
         }
         cgroups(name).is_empty().then_some(())
     });
-    if gone.is_none() {
-        eprintln!("cgroups of {name} cannot be removed");
+    if removed.is_none() {
+        eprintln!("cgroups called {name} cannot be removed");
     }
 }

@@ -1,23 +1,21 @@
-//! Commands, run to their end within a bound.
+//! Runs commands to completion within a time limit.
 
-use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Nothing here takes this long unless it hangs: the machine may be slow and
-/// shared, so only hanging is told apart from working.
-pub const HANG: Duration = Duration::from_secs(60);
+/// The limit for whatever must not hang. It is generous because the machine may be slow
+/// and shared: it tells hanging from working, not slow from fast.
+pub const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What follows from something else comes within this time.
-pub const SOON: Duration = Duration::from_secs(30);
+/// The limit for what is already under way, such as cleaning up.
+pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What a command said and how it ended.
+/// What a command printed and how it exited.
 #[derive(Debug)]
 pub struct Output {
-    /// The exit code; 128 and the signal where one ended it.
+    /// The exit code, or 128 plus the signal that killed it.
     pub code: i32,
     /// Standard output.
     pub stdout: String,
@@ -26,20 +24,20 @@ pub struct Output {
 }
 
 impl Output {
-    /// The output of a command that had to succeed.
+    /// The output of a command that must succeed.
     pub fn success(self) -> Self {
         assert_eq!(self.code, 0, "{}{}", self.stdout, self.stderr);
         self
     }
 }
 
-/// Runs a command to its end, without input.
+/// Runs a command to completion, without input.
 pub fn run(command: &mut Command) -> Output {
     run_with_input(command, "", || true)
 }
 
-/// Runs a command to its end, with a text on its standard input as soon as it is
-/// ready for one.
+/// Runs a command to completion. Writes `input` to its standard input and closes it as
+/// soon as `ready` holds.
 pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bool) -> Output {
     let shown = format!("{command:?}");
     let mut child = command
@@ -52,10 +50,10 @@ pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bo
     let stderr = collect(child.stderr.take().expect("a pipe"));
     let mut stdin = child.stdin.take().expect("a pipe");
     poll(|| (ready() || child.try_wait().expect("a child").is_some()).then_some(()));
-    // Who does not read its input may have ended already.
+    // A command that does not read its input may already have exited.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let status = wait(&mut child, HANG);
+    let status = wait_for(&mut child, HANG_TIMEOUT);
     let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
     let Some(status) = status else {
         panic!("{shown} hangs\n{stdout}{stderr}");
@@ -63,8 +61,8 @@ pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bo
     Output { code: code(status), stdout, stderr }
 }
 
-/// A command on a terminal of so many rows and columns; what it writes has a
-/// carriage return at each line's end.
+/// A command on a terminal of the given size. Each line that it prints ends with a
+/// carriage return and a line feed.
 pub fn on_terminal(command: &Command, rows: u16, columns: u16) -> Command {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     let quoted =
@@ -80,9 +78,9 @@ pub fn signal(pid: u32, signal: &str) {
     run(Command::new("kill").args(["-s", signal, &pid.to_string()])).success();
 }
 
-/// The exit code of a command in the background, which must end.
-pub fn end(child: &mut Child) -> i32 {
-    code(wait(child, HANG).expect("the command's end"))
+/// Waits for a background command, which must exit, and returns its exit code.
+pub fn wait(child: &mut Child) -> i32 {
+    code(wait_for(child, HANG_TIMEOUT).expect("the command exits"))
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
@@ -93,7 +91,7 @@ fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
     })
 }
 
-fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
+fn wait_for(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     let status = poll_for(limit, || child.try_wait().expect("a child to wait for"));
     if status.is_none() {
         let _ = child.kill();
@@ -102,18 +100,18 @@ fn wait(child: &mut Child, limit: Duration) -> Option<ExitStatus> {
     status
 }
 
-/// The code that a shell would show.
+/// The exit code as a shell reports it.
 pub fn code(status: ExitStatus) -> i32 {
     use std::os::unix::process::ExitStatusExt;
     status.code().or_else(|| Some(128 + status.signal()?)).unwrap_or(-1)
 }
 
-/// Asks until there is an answer, or gives up when it must hang.
+/// Calls `ask` until it returns a value. `None` after [`HANG_TIMEOUT`].
 pub fn poll<T>(ask: impl FnMut() -> Option<T>) -> Option<T> {
-    poll_for(HANG, ask)
+    poll_for(HANG_TIMEOUT, ask)
 }
 
-/// Asks until there is an answer, or gives up after the given time.
+/// Calls `ask` until it returns a value. `None` after `limit`.
 pub fn poll_for<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
@@ -125,39 +123,4 @@ pub fn poll_for<T>(limit: Duration, mut ask: impl FnMut() -> Option<T>) -> Optio
         }
         thread::sleep(Duration::from_millis(20));
     }
-}
-
-/// The repository's root.
-pub fn repository() -> PathBuf {
-    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    here.parent().expect("a parent").to_owned()
-}
-
-/// The directory of the two binaries under test.
-pub fn binaries() -> PathBuf {
-    let target =
-        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);
-    let release = target.join("release");
-    for name in ["ssr", "containerd-shim-ssr-v1"] {
-        assert!(
-            release.join(name).is_file(),
-            "{} is missing: run `make build` first",
-            release.join(name).display()
-        );
-    }
-    release
-}
-
-/// Where containerd looks for its tools and for shims: the one under test comes
-/// first.
-pub fn search_path() -> OsString {
-    let path = std::env::var("PATH").unwrap_or_default();
-    format!("{}:{path}:/usr/local/sbin:/usr/sbin:/sbin", binaries().display()).into()
-}
-
-/// The CLI with the given arguments.
-pub fn ssr<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
-    let mut command = Command::new(binaries().join("ssr"));
-    command.args(args).env_remove("SOURCE_DATE_EPOCH");
-    command
 }

@@ -1,4 +1,4 @@
-//! `make demo` and `make demo-stop`, without the building.
+//! `make demo` and `make demo-stop`, without the build.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -6,9 +6,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ssr_e2e::shell::{self, Output};
-use ssr_e2e::{Image, http, leaks};
+use ssr_e2e::{Image, http, leaks, under_test};
 
-/// A demo of its own name, stopped at the end of the test at the latest.
+/// A demo with a name of its own, stopped at the latest when the value is dropped.
 struct Demo {
     name: String,
     port: u16,
@@ -22,7 +22,7 @@ impl Demo {
     }
 
     fn script(&self, name: &str) -> Command {
-        let mut command = Command::new(shell::repository().join("scripts").join(name));
+        let mut command = Command::new(under_test::repository().join("scripts").join(name));
         command.env("DEMO", &self.name).env("PORT", self.port.to_string());
         command
     }
@@ -41,7 +41,7 @@ impl Demo {
 
     fn assert_gone(&self) {
         for directory in self.directories() {
-            let left = leaks::of(&directory, &self.name);
+            let left = leaks::left_by_engine(&directory, &self.name);
             assert!(left.is_empty(), "left behind: {left:#?}");
             assert!(!directory.exists(), "{} is left", directory.display());
         }
@@ -55,9 +55,9 @@ impl Drop for Demo {
 }
 
 #[test]
-fn the_demo_serves_the_site_and_goes_without_a_trace() {
+fn the_demo_serves_the_site_and_is_removed_without_a_trace() {
     let demo = Demo::new();
-    let started = demo.start(&Image::of_site("site.js").path()).success();
+    let started = demo.start(&Image::from_fixture("site.js").path()).success();
     let url = format!("http://localhost:{}/", demo.port);
     assert!(started.stdout.contains(&url), "{}", started.stdout);
     assert!(started.stdout.contains("site.log"), "{}", started.stdout);
@@ -69,7 +69,7 @@ fn the_demo_serves_the_site_and_goes_without_a_trace() {
 }
 
 #[test]
-fn stopping_twice_or_what_never_ran_is_no_error() {
+fn stopping_twice_or_before_the_first_start_is_not_an_error() {
     let demo = Demo::new();
     demo.stop().success();
     demo.stop().success();
@@ -77,9 +77,9 @@ fn stopping_twice_or_what_never_ran_is_no_error() {
 }
 
 #[test]
-fn starting_again_replaces_the_demo_that_runs() {
+fn starting_again_replaces_the_running_demo() {
     let demo = Demo::new();
-    let image = Image::of_site("site.js");
+    let image = Image::from_fixture("site.js");
     demo.start(&image.path()).success();
     demo.start(&image.path()).success();
     assert_eq!(http::get(&format!("http://localhost:{}/", demo.port)).status, 200);
@@ -88,11 +88,11 @@ fn starting_again_replaces_the_demo_that_runs() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_said_before_anything_starts() {
+fn a_taken_port_is_reported_before_anything_starts() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut demo = Demo::new();
     demo.port = taken.local_addr().unwrap().port();
-    let output = demo.start(&Image::of_site("site.js").path());
+    let output = demo.start(&Image::from_fixture("site.js").path());
     assert_ne!(output.code, 0);
     let expected = format!("port {} is taken", demo.port);
     assert!(output.stderr.contains(&expected), "{}", output.stderr);
@@ -100,20 +100,20 @@ fn a_port_that_is_taken_is_said_before_anything_starts() {
 }
 
 #[test]
-fn a_site_that_does_not_start_says_why_and_leaves_nothing() {
+fn a_site_that_does_not_start_says_why_and_leaves_nothing_behind() {
     let demo = Demo::new();
-    let output = demo.start(&Image::of_module(b"\0asm\x01\0\0\0").path());
+    let output = demo.start(&Image::from_module(b"\0asm\x01\0\0\0").path());
     assert_ne!(output.code, 0);
     assert!(output.stderr.contains("ssr build"), "{}", output.stderr);
     demo.assert_gone();
 }
 
 #[test]
-fn a_demo_that_was_killed_half_way_is_cleaned_up() {
+fn a_demo_whose_containerd_was_killed_is_cleaned_up() {
     let demo = Demo::new();
-    demo.start(&Image::of_site("site.js").path()).success();
+    demo.start(&Image::from_fixture("site.js").path()).success();
     let run = demo.directories()[0].clone();
-    // What an out-of-memory killer would do to containerd.
+    // As the kernel's out-of-memory killer would.
     let containerd = format!("containerd --config {}/config.toml", run.display());
     let pid = leaks::process(&containerd).expect("the demo's containerd");
     shell::run(Command::new("kill").args(["-KILL", &pid.to_string()])).success();

@@ -1,4 +1,5 @@
-//! Docker: what it makes of our archive, and what it makes of Dockerfile.wasm.
+//! Docker loads the archive of `ssr image`, and builds the same image from
+//! Dockerfile.wasm.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,16 +7,16 @@ use std::io::Read;
 use std::path::Path;
 
 use serde_json::Value;
-use ssr_e2e::Docker;
-use ssr_e2e::shell::{self, repository};
+use ssr_e2e::under_test::{repository, ssr};
+use ssr_e2e::{Docker, shell};
 
-/// An image in the archive that `docker save` writes.
+/// An archive that `docker save` has written.
 struct Saved {
-    /// Every file of the archive.
+    /// The archive's files by name.
     files: BTreeMap<String, Vec<u8>>,
 }
 
-/// What there is to say of a file in an image, but for its time.
+/// A file in an image, without its modification time.
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
     kind: u8,
@@ -46,11 +47,11 @@ impl Saved {
         self.json("manifest.json")[0].clone()
     }
 
-    /// The configuration, without what says when and how it was built.
+    /// The image's configuration, without when and how it was built.
     fn config(&self) -> Value {
         let config = self.json(self.docker_manifest()["Config"].as_str().unwrap());
         let mut process = config["config"].clone();
-        // A flag for old Windows images that Docker sets everywhere.
+        // A flag for old Windows images, which Docker sets on every image.
         process.as_object_mut().unwrap().remove("ArgsEscaped");
         serde_json::json!({
             "os": config["os"],
@@ -59,7 +60,7 @@ impl Saved {
         })
     }
 
-    /// The root filesystem: all layers, one upon the other.
+    /// The root filesystem: all layers, applied in order.
     fn root(&self) -> BTreeMap<String, Entry> {
         let manifest = self.docker_manifest();
         let layers = manifest["Layers"].as_array().unwrap();
@@ -90,7 +91,7 @@ impl Saved {
 }
 
 #[test]
-fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
+fn docker_loads_our_image_and_builds_the_same_one_from_dockerfile_wasm() {
     let docker = Docker::shared();
     let dir = tempfile::tempdir().unwrap();
     let assets = dir.path().join("dist/assets");
@@ -99,7 +100,7 @@ fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
     fs::write(dir.path().join("dist/favicon.svg"), "<svg/>").unwrap();
     fs::write(assets.join("app-1234.js"), "app()").unwrap();
     let archive = dir.path().join("ours.tar");
-    let mut image = shell::ssr(["image", "--tag", "ours", "--wasm"]);
+    let mut image = ssr(["image", "--tag", "ours", "--wasm"]);
     image
         .arg(dir.path().join("ssr.wasm"))
         .arg("--static")
@@ -109,7 +110,7 @@ fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
     shell::run(&mut image).success();
 
     let (here, repository) = (dir.path().display(), repository());
-    let said = docker.does(&format!(
+    let output = docker.sh(&format!(
         "cd {here}
         docker load -i ours.tar
         docker buildx build --quiet -f {repository}/Dockerfile.wasm --platform wasi/wasm --provenance=false \
@@ -119,7 +120,7 @@ fn docker_loads_our_image_and_builds_the_same_from_dockerfile_wasm() {
         docker save built -o built-saved.tar",
         repository = repository.display()
     ));
-    assert!(said.contains("Loaded image: ours:latest"));
+    assert!(output.contains("Loaded image: ours:latest"));
 
     let inspect = fs::read(dir.path().join("inspect.json")).unwrap();
     let inspect: Value = serde_json::from_slice(&inspect).unwrap();

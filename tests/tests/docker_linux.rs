@@ -1,66 +1,70 @@
-//! Ordinary Linux images under Docker and our runtime: standard streams, terminals,
-//! and what the options of `docker run` are for.
+//! Ordinary Linux images under Docker and our runtime: standard streams, terminals, and
+//! the options of `docker run`.
+
+use std::fs;
 
 use ssr_e2e::Docker;
 
 #[test]
-fn standard_input_is_read_to_its_end() {
+fn standard_input_is_read_to_the_end() {
     let docker = Docker::shared();
-    assert_eq!(docker.does("echo hi | docker run --rm -i $linux cat"), "hi\n");
-    assert_eq!(docker.does("head -c 3000000 /dev/zero | docker run --rm -i $linux wc -c"), "3000000\n");
-    assert_eq!(docker.does("docker run --rm -i $linux cat </dev/null"), "");
+    assert_eq!(docker.sh("echo hi | docker run --rm -i $linux cat"), "hi\n");
+    assert_eq!(docker.sh("head -c 3000000 /dev/zero | docker run --rm -i $linux wc -c"), "3000000\n");
+    assert_eq!(docker.sh("docker run --rm -i $linux cat </dev/null"), "");
 }
 
 #[test]
-fn both_outputs_and_the_exit_code_arrive_apart() {
+fn both_outputs_and_the_exit_code_arrive_separately() {
     let docker = Docker::shared();
-    let said = docker.says("docker run --rm $linux sh -c 'echo out; echo err >&2; exit 42'");
-    assert_eq!((said.code, &*said.stdout, &*said.stderr), (42, "out\n", "err\n"));
-    let said = docker.does("docker run --rm $linux head -c 3000000 /dev/zero | wc -c");
-    assert_eq!(said.trim(), "3000000");
+    let output = docker.try_sh("docker run --rm $linux sh -c 'echo out; echo err >&2; exit 42'");
+    assert_eq!((output.code, &*output.stdout, &*output.stderr), (42, "out\n", "err\n"));
+    let output = docker.sh("docker run --rm $linux head -c 3000000 /dev/zero | wc -c");
+    assert_eq!(output.trim(), "3000000");
 }
 
 #[test]
-fn a_terminal_is_one_inside_with_the_size_it_has_outside() {
+fn a_terminal_is_a_terminal_inside_and_has_the_same_size() {
     let docker = Docker::shared();
-    let said = docker.does("docker run --rm -t $linux tty");
-    assert!(said.contains("/dev/pts/"), "{said}");
+    let output = docker.sh("docker run --rm -t $linux tty");
+    assert!(output.contains("/dev/pts/"), "{output}");
     let wait = r#"until [ "$(stty size)" = "40 100" ]; do sleep 0.1; done; echo resized"#;
-    let said = docker.says_on_terminal(&format!("docker run --rm -it $linux sh -c '{wait}'"));
-    assert_eq!(said.code, 0, "{}", said.stdout);
-    assert!(said.stdout.contains("resized"), "{}", said.stdout);
+    let output = docker.try_sh_on_terminal(&format!("docker run --rm -it $linux sh -c '{wait}'"));
+    assert_eq!(output.code, 0, "{}", output.stdout);
+    assert!(output.stdout.contains("resized"), "{}", output.stdout);
 }
 
 #[test]
 fn programs_are_executed_in_a_container() {
     let docker = Docker::shared();
     let _gone = docker.named("executing");
-    docker.does("docker run -d --name executing -e X=1 -w /tmp $linux sleep 1000");
-    let said = docker
-        .says("docker exec -e Y=2 -u nobody executing sh -c 'pwd; echo $X$Y; id -un; echo err >&2; exit 3'");
-    assert_eq!((said.code, &*said.stdout, &*said.stderr), (3, "/tmp\n12\nnobody\n", "err\n"));
-    assert_eq!(docker.does("echo hi | docker exec -i executing cat"), "hi\n");
-    assert!(docker.does("docker exec -t executing tty").contains("/dev/pts/"));
-    let said = docker.says("docker exec executing nothing-of-that-name");
-    assert_ne!(said.code, 0);
-    let words = said.stdout + &said.stderr;
+    docker.sh("docker run -d --name executing -e X=1 -w /tmp $linux sleep 1000");
+    let output = docker.try_sh(
+        "docker exec -e Y=2 -u nobody executing sh -c 'pwd; echo $X$Y; id -un; echo err >&2; exit 3'",
+    );
+    assert_eq!((output.code, &*output.stdout, &*output.stderr), (3, "/tmp\n12\nnobody\n", "err\n"));
+    assert_eq!(docker.sh("echo hi | docker exec -i executing cat"), "hi\n");
+    assert!(docker.sh("docker exec -t executing tty").contains("/dev/pts/"));
+    let output = docker.try_sh("docker exec executing nothing-of-that-name");
+    assert_ne!(output.code, 0);
+    let words = output.stdout + &output.stderr;
     assert!(words.contains("nothing-of-that-name"), "{words}");
-    docker.does("docker exec -d executing sleep 2000; docker kill executing");
+    docker.sh("docker exec -d executing sleep 2000; docker kill executing");
 }
 
 #[test]
 fn a_missing_program_is_named() {
     let docker = Docker::shared();
     let _gone = docker.named("missing");
-    let said = docker.says("docker run --name missing $linux nothing-of-that-name");
-    assert_eq!(said.code, 127, "{}", said.stderr);
-    assert!(said.stderr.contains("nothing-of-that-name"), "{}", said.stderr);
+    let output = docker.try_sh("docker run --name missing $linux nothing-of-that-name");
+    assert_eq!(output.code, 127, "{}", output.stderr);
+    assert!(output.stderr.contains("nothing-of-that-name"), "{}", output.stderr);
 }
 
 #[test]
-fn the_options_of_run_hold() {
+fn the_options_of_docker_run_take_effect() {
     let docker = Docker::shared();
-    for (options, command, output) in [
+    let hostname = fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+    for (options, command, expected) in [
         ("-h pi-zero", "hostname", "pi-zero"),
         ("-w /tmp", "pwd", "/tmp"),
         ("-e GREETING=42", "sh -c 'echo $GREETING'", "42"),
@@ -90,45 +94,46 @@ fn the_options_of_run_hold() {
         ("--privileged", "sh -c 'test -c /dev/mem -o -c /dev/kmsg && echo devices'", "devices"),
         ("--pid host", "sh -c 'test $$ -gt 1 && echo outside'", "outside"),
         ("--ipc host", "echo shared", "shared"),
-        ("--uts host", "hostname", "lab"),
+        ("--uts host", "hostname", hostname.trim_end()),
     ] {
-        let said = docker.says(&format!("docker run --rm {options} $linux {command}"));
-        assert_eq!(said.code, 0, "{options}: {}", said.stderr);
-        let last = said.stdout.lines().last().unwrap_or_default();
-        assert_eq!(last, output, "{options}: {}{}", said.stdout, said.stderr);
+        let output = docker.try_sh(&format!("docker run --rm {options} $linux {command}"));
+        assert_eq!(output.code, 0, "{options}: {}", output.stderr);
+        let last = output.stdout.lines().last().unwrap_or_default();
+        assert_eq!(last, expected, "{options}: {}{}", output.stdout, output.stderr);
     }
 }
 
 #[test]
-fn a_failing_container_is_started_again_as_often_as_asked() {
+fn a_failing_container_is_restarted_as_often_as_asked() {
     let docker = Docker::shared();
     let again = docker.named("again");
-    docker.does("docker run -d --name again --restart on-failure:2 $linux sh -c 'echo once more; exit 3'");
+    docker.sh("docker run -d --name again --restart on-failure:2 $linux sh -c 'echo once more; exit 3'");
     again.wait_for("{{.RestartCount}} {{.State.Status}} {{.State.ExitCode}}", "2 exited 3");
     assert_eq!(again.logs(), "once more\n".repeat(3));
 }
 
 #[test]
-fn a_container_out_of_memory_is_said_to_be_so() {
+fn a_container_out_of_memory_is_reported_as_oom_killed() {
     let docker = Docker::shared();
     let eater = docker.named("linux-eater");
-    let said = docker.says("docker run --name linux-eater -m 32m --memory-swap 32m $linux tail /dev/zero");
-    assert_eq!(said.code, 137, "{}", said.stderr);
+    let output =
+        docker.try_sh("docker run --name linux-eater -m 32m --memory-swap 32m $linux tail /dev/zero");
+    assert_eq!(output.code, 137, "{}", output.stderr);
     assert_eq!(eater.inspect("{{.State.OOMKilled}}"), "true");
 }
 
 #[test]
-fn stop_asks_first_and_kills_what_does_not_listen() {
+fn stop_sends_sigterm_first_and_kills_what_ignores_it() {
     let docker = Docker::shared();
     let polite = docker.named("polite");
     let deaf = docker.named("deaf");
-    docker.does(
+    docker.sh(
         "docker run -d --name polite $linux sh -c 'trap \"exit 7\" TERM; echo ready; while :; do sleep 0.1; done'
         docker run -d --name deaf $linux sh -c 'trap \"\" TERM; echo ready; while :; do sleep 0.1; done'",
     );
     polite.wait_for_log("ready");
     deaf.wait_for_log("ready");
-    docker.does("docker stop polite; docker stop -t 1 deaf");
+    docker.sh("docker stop polite; docker stop -t 1 deaf");
     assert_eq!(polite.inspect("{{.State.ExitCode}}"), "7");
     assert_eq!(deaf.inspect("{{.State.ExitCode}}"), "137");
 }

@@ -1,54 +1,54 @@
-//! The site under Docker: `docker run` and all that people do with what runs.
+//! A site under Docker: `docker run`, and what people do with running containers.
 
 use std::thread;
 use std::time::Duration;
 
 use ssr_e2e::{Docker, Image, http, shell};
 
-/// GET as soon as somebody listens.
+/// GET as soon as there is an answer.
 fn get(port: u16, path: &str) -> http::Answer {
     let url = format!("http://127.0.0.1:{port}{path}");
     shell::poll(|| http::try_get(&url).ok()).unwrap_or_else(|| panic!("{url} does not answer"))
 }
 
 #[test]
-fn a_published_port_leads_to_the_site_and_stop_ends_it_with_0() {
+fn a_published_port_leads_to_the_site_and_stop_makes_it_exit_with_0() {
     let docker = Docker::shared();
     let web = docker.named("published");
     let port = http::free_port();
-    docker.does(&format!("docker run -d --name published -p 127.0.0.1:{port}:8080 -e GREETING=42 $site"));
+    docker.sh(&format!("docker run -d --name published -p 127.0.0.1:{port}:8080 -e GREETING=42 $site"));
     assert!(get(port, "/").body.contains("hello from the module"));
     assert!(get(port, "/env").body.contains("greeting: 42"));
     assert_eq!(get(port, "/hello.txt").body, "hello from the assets\n");
 
-    let top = docker.does("docker top published");
+    let top = docker.sh("docker top published");
     let lines: Vec<_> = top.lines().skip(1).collect();
     assert!(lines.len() == 1 && lines[0].ends_with("ssr serve /ssr.wasm /dist"), "{top}");
 
-    docker.does("docker stop published");
+    docker.sh("docker stop published");
     assert_eq!(web.inspect("{{.State.Status}} {{.State.ExitCode}}"), "exited 0");
-    docker.does("docker start published");
+    docker.sh("docker start published");
     assert_eq!(get(port, "/").status, 200);
 }
 
 #[test]
-fn run_in_the_foreground_ends_with_the_servers_exit_code_and_words() {
+fn run_in_the_foreground_has_the_servers_exit_code_and_message() {
     let docker = Docker::shared();
-    let said = docker.says("docker run --rm -e SSR_LISTEN=nonsense $site");
-    assert_eq!(said.code, 78, "{}", said.stderr);
-    assert!(said.stderr.contains("SSR_LISTEN") && said.stderr.contains("nonsense"), "{}", said.stderr);
-    let said = docker.says("docker run --rm $site /nowhere");
-    assert_eq!(said.code, 66, "{}", said.stderr);
-    assert!(said.stderr.contains("/nowhere"), "{}", said.stderr);
+    let output = docker.try_sh("docker run --rm -e SSR_LISTEN=nonsense $site");
+    assert_eq!(output.code, 78, "{}", output.stderr);
+    assert!(output.stderr.contains("SSR_LISTEN") && output.stderr.contains("nonsense"), "{}", output.stderr);
+    let output = docker.try_sh("docker run --rm $site /nowhere");
+    assert_eq!(output.code, 66, "{}", output.stderr);
+    assert!(output.stderr.contains("/nowhere"), "{}", output.stderr);
 }
 
 #[test]
-fn the_log_of_a_start_that_failed_says_why() {
+fn the_log_of_a_failed_start_says_why() {
     let docker = Docker::shared();
-    let empty = docker.loaded(Image::of_module(b"\0asm\x01\0\0\0"));
+    let empty = docker.loaded(Image::from_module(b"\0asm\x01\0\0\0"));
     let web = docker.named("no-site");
     let name = empty.short_name();
-    docker.does(&format!(
+    docker.sh(&format!(
         "docker run -d --name no-site --runtime=io.containerd.ssr.v1 --platform=wasi/wasm {name}"
     ));
     web.wait_for("{{.State.Status}} {{.State.ExitCode}}", "exited 65");
@@ -56,29 +56,29 @@ fn the_log_of_a_start_that_failed_says_why() {
 }
 
 #[test]
-fn what_is_no_program_is_refused_by_name() {
+fn what_is_not_a_program_is_refused_by_name() {
     let docker = Docker::shared();
     let _gone = docker.named("refused");
-    let said = docker.says("docker run --name refused $site /missing.wasm");
-    assert_ne!(said.code, 0);
-    assert!(said.stderr.contains("/missing.wasm"), "{}", said.stderr);
+    let output = docker.try_sh("docker run --name refused $site /missing.wasm");
+    assert_ne!(output.code, 0);
+    assert!(output.stderr.contains("/missing.wasm"), "{}", output.stderr);
 }
 
 #[test]
-fn every_kind_of_network_leads_to_the_site() {
+fn the_site_is_reachable_on_every_kind_of_network() {
     let docker = Docker::shared();
     let _gone = ["net-none", "net-host", "net-bridge"].map(|name| docker.named(name));
     let port = http::free_port();
-    docker.does(&format!(
+    docker.sh(&format!(
         "docker network create pages
         docker run -d --name net-none --network none $site
         docker run -d --name net-host --network host -e SSR_LISTEN=127.0.0.1:{port} $site
         docker run -d --name net-bridge --network pages $site"
     ));
     assert_eq!(get(port, "/").status, 200);
-    let answers = |session: &str| {
-        let answer = shell::poll(|| Some(docker.says(session)).filter(|said| said.code == 0));
-        answer.unwrap_or_else(|| panic!("{session}: {:?}", docker.says(session))).stdout
+    let answers = |script: &str| {
+        let answer = shell::poll(|| Some(docker.try_sh(script)).filter(|output| output.code == 0));
+        answer.unwrap_or_else(|| panic!("{script}: {:?}", docker.try_sh(script))).stdout
     };
     answers("docker exec net-none ssr health");
     let page = "<h1>hello from the module</h1>";
@@ -88,36 +88,36 @@ fn every_kind_of_network_leads_to_the_site() {
     let page_of_none =
         answers("docker run --rm --network container:net-none $linux wget -qO- http://127.0.0.1:8080/");
     assert!(page_of_none.contains(page));
-    docker.does("docker rm -f net-bridge >/dev/null; docker network rm pages");
+    docker.sh("docker rm -f net-bridge >/dev/null; docker network rm pages");
 }
 
 #[test]
-fn limits_of_memory_and_processor_hold_and_are_shown() {
+fn memory_and_cpu_limits_take_effect_and_are_shown() {
     let docker = Docker::shared();
     let web = docker.named("limited");
     let port = http::free_port();
-    docker.does(&format!(
+    docker.sh(&format!(
         "docker run -d --name limited -m 192m --cpus 0.5 --read-only -p 127.0.0.1:{port}:8080 $site"
     ));
     assert_eq!(get(port, "/").status, 200);
-    let stats = docker.does("docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' limited");
+    let stats = docker.sh("docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' limited");
     assert!(stats.contains("/ 192MiB"), "{stats}");
     assert!(!stats.starts_with("0B") && !stats.trim_end().ends_with(" 0"), "{stats}");
     assert_eq!(web.cgroup_file("memory.limit_in_bytes"), (192 * 1024 * 1024).to_string());
     assert_eq!(web.cgroup_file("cpu.cfs_quota_us"), "50000");
 
-    docker.does("docker update --memory 256m --memory-swap 512m --cpus 0.8 limited");
+    docker.sh("docker update --memory 256m --memory-swap 512m --cpus 0.8 limited");
     assert_eq!(web.cgroup_file("memory.limit_in_bytes"), (256 * 1024 * 1024).to_string());
     assert_eq!(web.cgroup_file("cpu.cfs_quota_us"), "80000");
     assert_eq!(get(port, "/").status, 200);
 }
 
 #[test]
-fn a_site_out_of_memory_is_said_to_be_so() {
+fn a_site_out_of_memory_is_reported_as_oom_killed() {
     let docker = Docker::shared();
     let web = docker.named("eater");
     let port = http::free_port();
-    docker.does(&format!(
+    docker.sh(&format!(
         "docker run -d --name eater -m 96m --memory-swap 96m -e SSR_RENDER_MEMORY=1GiB \
            -e SSR_RENDER_TIMEOUT=60s -p 127.0.0.1:{port}:8080 $site"
     ));
@@ -127,7 +127,7 @@ fn a_site_out_of_memory_is_said_to_be_so() {
 }
 
 #[test]
-fn volumes_are_served_and_files_of_the_image_replaced_by_them() {
+fn volumes_are_served_and_replace_files_of_the_image() {
     let docker = Docker::shared();
     let _gone = docker.named("volumes");
     let port = http::free_port();
@@ -135,7 +135,7 @@ fn volumes_are_served_and_files_of_the_image_replaced_by_them() {
     std::fs::create_dir(&dir).unwrap();
     std::fs::write(dir.join("page.txt"), "from a volume\n").unwrap();
     let dir = dir.display();
-    docker.does(&format!(
+    docker.sh(&format!(
         "docker run -d --name volumes -v {dir}:/dist/more:ro -v {dir}/page.txt:/dist/hello.txt:ro \
            -p 127.0.0.1:{port}:8080 $site"
     ));
@@ -144,14 +144,14 @@ fn volumes_are_served_and_files_of_the_image_replaced_by_them() {
 }
 
 #[test]
-fn a_killed_site_is_started_again_where_that_is_wanted() {
+fn a_killed_site_is_restarted_on_failure() {
     let docker = Docker::shared();
     let web = docker.named("phoenix");
     let port = http::free_port();
-    docker.does(&format!("docker run -d --name phoenix --restart on-failure -p 127.0.0.1:{port}:8080 $site"));
+    docker.sh(&format!("docker run -d --name phoenix --restart on-failure -p 127.0.0.1:{port}:8080 $site"));
     assert_eq!(get(port, "/").status, 200);
     for count in ["1", "2"] {
-        docker.does("kill -s KILL $(docker inspect --format '{{.State.Pid}}' phoenix)");
+        docker.sh("kill -s KILL $(docker inspect --format '{{.State.Pid}}' phoenix)");
         web.wait_for("{{.RestartCount}} {{.State.Status}}", &format!("{count} running"));
         assert_eq!(get(port, "/").status, 200);
     }
@@ -164,9 +164,9 @@ fn containers_of_one_site_share_its_compiled_code() {
     let _gone = names.map(|name| docker.named(name));
     let code = names.map(|name| {
         let port = http::free_port();
-        docker.does(&format!("docker run -d --name {name} -p 127.0.0.1:{port}:8080 $site"));
+        docker.sh(&format!("docker run -d --name {name} -p 127.0.0.1:{port}:8080 $site"));
         assert_eq!(get(port, "/").status, 200);
-        docker.does(&format!(
+        docker.sh(&format!(
             "grep -om1 '/.*[.]code$' /proc/$(docker inspect -f '{{{{.State.Pid}}}}' {name})/maps"
         ))
     });
@@ -175,12 +175,12 @@ fn containers_of_one_site_share_its_compiled_code() {
 }
 
 #[test]
-fn the_health_check_of_an_image_makes_it_healthy() {
+fn an_images_health_check_reports_healthy() {
     let docker = Docker::shared();
     let web = docker.named("checked");
     let dir = docker.dir().join("health-check");
     std::fs::create_dir(&dir).unwrap();
-    docker.does(&format!(
+    docker.sh(&format!(
         r#"cd {} && cat >Dockerfile <<END
 FROM ${{site##* }}
 HEALTHCHECK --interval=1s CMD ["ssr", "health"]
@@ -193,33 +193,33 @@ END
 }
 
 #[test]
-fn health_by_exec_is_0_where_the_site_answers_and_1_where_not() {
+fn health_by_exec_exits_with_0_if_the_site_answers_and_with_1_if_not() {
     let docker = Docker::shared();
     let _gone = docker.named("asked");
-    docker.does("docker run -d --name asked $site");
-    let healthy = || (docker.says("docker exec asked ssr health").code == 0).then_some(());
+    docker.sh("docker run -d --name asked $site");
+    let healthy = || (docker.try_sh("docker exec asked ssr health").code == 0).then_some(());
     assert!(shell::poll(healthy).is_some());
-    let said = docker.says(
+    let output = docker.try_sh(
         "pid=$(docker inspect --format '{{.State.Pid}}' asked); kill -s STOP $pid
         docker exec asked ssr health || code=$?
         kill -s CONT $pid; exit $code",
     );
-    assert_eq!(said.code, 1, "{}", said.stderr);
-    assert!(said.stderr.contains("8080"), "{}", said.stderr);
+    assert_eq!(output.code, 1, "{}", output.stderr);
+    assert!(output.stderr.contains("8080"), "{}", output.stderr);
 }
 
 #[test]
-fn a_module_can_be_executed_beside_the_one_that_is_served() {
+fn a_second_server_can_be_executed_in_a_container() {
     let docker = Docker::shared();
     let _gone = docker.named("second");
-    docker.does("docker run -d --name second $site");
-    docker.does("docker exec -d -e SSR_LISTEN=127.0.0.1:9090 second /ssr.wasm /dist");
+    docker.sh("docker run -d --name second $site");
+    docker.sh("docker exec -d -e SSR_LISTEN=127.0.0.1:9090 second /ssr.wasm /dist");
     let healthy = "docker exec -e SSR_LISTEN=127.0.0.1:9090 second ssr health";
-    assert!(shell::poll(|| (docker.says(healthy).code == 0).then_some(())).is_some());
-    // The same address again is refused by the module's own words.
-    let said = docker.says("docker exec second /ssr.wasm /dist");
-    assert_eq!(said.code, 69, "{}{}", said.stdout, said.stderr);
-    assert!(said.stderr.contains("0.0.0.0:8080"), "{}", said.stderr);
+    assert!(shell::poll(|| (docker.try_sh(healthy).code == 0).then_some(())).is_some());
+    // On an address in use, the second server exits with its own error.
+    let output = docker.try_sh("docker exec second /ssr.wasm /dist");
+    assert_eq!(output.code, 69, "{}{}", output.stdout, output.stderr);
+    assert!(output.stderr.contains("0.0.0.0:8080"), "{}", output.stderr);
 }
 
 #[test]
@@ -227,45 +227,46 @@ fn a_paused_site_does_not_answer_and_an_unpaused_one_does() {
     let docker = Docker::shared();
     let web = docker.named("paused");
     let port = http::free_port();
-    docker.does(&format!("docker run -d --name paused -p 127.0.0.1:{port}:8080 $site"));
+    docker.sh(&format!("docker run -d --name paused -p 127.0.0.1:{port}:8080 $site"));
     assert_eq!(get(port, "/").status, 200);
-    docker.does("docker pause paused");
+    docker.sh("docker pause paused");
     assert_eq!(web.inspect("{{.State.Status}}"), "paused");
     let url = format!("http://127.0.0.1:{port}/");
     assert!(http::get_within(&url, Duration::from_secs(2)).is_err(), "a paused site answers");
-    docker.does("docker unpause paused");
+    docker.sh("docker unpause paused");
     assert_eq!(http::get(&url).status, 200);
 }
 
 #[test]
-fn stop_lets_a_request_in_flight_finish() {
+fn stop_lets_an_in_flight_request_finish() {
     let docker = Docker::shared();
     let web = docker.named("draining");
     let port = http::free_port();
-    docker.does(&format!("docker run -d --name draining -p 127.0.0.1:{port}:8080 $site"));
+    docker.sh(&format!("docker run -d --name draining -p 127.0.0.1:{port}:8080 $site"));
     assert_eq!(get(port, "/").status, 200);
-    let request = thread::spawn(move || http::try_get(&format!("http://127.0.0.1:{port}/slow?ms=2000")));
-    // The request must have been accepted before the signal is sent.
-    thread::sleep(Duration::from_millis(700));
-    docker.does("docker stop draining");
-    assert!(request.join().unwrap().expect("an answer").body.contains("slept 2000 ms"));
+    let request = thread::spawn(move || http::try_get(&format!("http://127.0.0.1:{port}/slow?ms=3000")));
+    // The page logs this before it sleeps: the request is in flight when the signal comes.
+    web.wait_for_log("sleeping 3000 ms");
+    assert!(!request.is_finished(), "the answer came before the signal");
+    docker.sh("docker stop draining");
+    assert!(request.join().unwrap().expect("an answer").body.contains("slept 3000 ms"));
     assert_eq!(web.inspect("{{.State.ExitCode}}"), "0");
 }
 
 #[test]
-fn kill_ends_the_site_with_137() {
+fn kill_makes_the_site_exit_with_137() {
     let docker = Docker::shared();
     let web = docker.named("killed");
-    docker.does("docker run -d --name killed $site; docker kill killed");
+    docker.sh("docker run -d --name killed $site; docker kill killed");
     web.wait_for("{{.State.Status}} {{.State.ExitCode}}", "exited 137");
 }
 
 #[test]
-fn what_pages_log_is_in_dockers_log() {
+fn what_a_page_logs_appears_in_dockers_log() {
     let docker = Docker::shared();
     let web = docker.named("logging");
     let port = http::free_port();
-    docker.does(&format!("docker run -d --name logging -p 127.0.0.1:{port}:8080 $site"));
+    docker.sh(&format!("docker run -d --name logging -p 127.0.0.1:{port}:8080 $site"));
     assert_eq!(get(port, "/log?text=needle").status, 200);
     web.wait_for_log("logged: needle");
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ssr_e2e::{Lab, http, leaks};
+use ssr_e2e::{Containerd, http, leaks};
 
 use crate::command::run;
 use crate::contestant::{Contestant, Origin};
@@ -20,7 +20,7 @@ pub const IDLE: Duration = Duration::from_secs(15);
 
 /// The containerd, with a root filesystem and pages for the measurements.
 pub struct Stage {
-    lab: Lab,
+    containerd: Containerd,
     /// A root filesystem that contains only busybox.
     busybox: PathBuf,
     /// Paths of the pages that are requested.
@@ -30,30 +30,30 @@ pub struct Stage {
 impl Stage {
     /// Starts containerd.
     pub fn new(pages: Vec<String>) -> Result<Self> {
-        let lab = Lab::start();
-        let busybox = lab.dir().join("busybox");
+        let containerd = Containerd::start();
+        let busybox = containerd.dir().join("busybox");
         fs::create_dir_all(busybox.join("bin"))?;
         fs::copy("/bin/busybox", busybox.join("bin/busybox")).context("busybox-static is not installed")?;
-        Ok(Self { lab, busybox, pages })
+        Ok(Self { containerd, busybox, pages })
     }
 
     /// A directory for the contestants' files.
     pub fn dir(&self) -> &Path {
-        self.lab.dir()
+        self.containerd.dir()
     }
 
     /// Imports an image archive for WebAssembly.
     pub fn import(&self, archive: &Path) -> Result<()> {
         let archive = archive.to_str().context("the image's path")?;
-        run(&mut self.lab.ctr(["image", "import", "--platform", "wasi/wasm", archive]))?;
+        run(&mut self.containerd.ctr(["image", "import", "--platform", "wasi/wasm", archive]))?;
         Ok(())
     }
 
     /// Commits an empty snapshot in a layer's place. A layer that is a module holds no
     /// files, but containerd 1.6.20 tries to unpack it, and fails.
     pub fn pretend_unpacked(&self, layer: &str) -> Result<()> {
-        run(&mut self.lab.ctr(["snapshots", "prepare", "empty"]))?;
-        run(&mut self.lab.ctr(["snapshots", "commit", layer, "empty"]))?;
+        run(&mut self.containerd.ctr(["snapshots", "prepare", "empty"]))?;
+        run(&mut self.containerd.ctr(["snapshots", "commit", layer, "empty"]))?;
         Ok(())
     }
 
@@ -70,7 +70,7 @@ impl Stage {
 
     /// Runs `ctr run --detach` for a container that will listen on the port.
     pub fn start(&self, contestant: &Contestant, id: &str, port: u16, options: &[&str]) -> Result<()> {
-        let mut ctr = self.lab.ctr(["run", "--detach", "--null-io", "--net-host"]);
+        let mut ctr = self.containerd.ctr(["run", "--detach", "--null-io", "--net-host"]);
         ctr.args(["--runtime", contestant.runtime]);
         ctr.args(["--env", &format!("{}=127.0.0.1:{port}", contestant.listen)]).args(options);
         match &contestant.origin {
@@ -107,7 +107,7 @@ impl Stage {
             }
             std::thread::sleep(pause);
         }
-        bail!("does not answer; containerd and the shims logged:\n{}", self.lab.log())
+        bail!("does not answer; containerd and the shims logged:\n{}", self.containerd.log())
     }
 
     /// Requests pages one after the other, `times` in all.
@@ -127,33 +127,33 @@ impl Stage {
     /// Sends SIGTERM to containers, waits until their tasks have stopped, and deletes them.
     pub fn remove(&self, ids: &[&str]) -> Result<()> {
         for id in ids {
-            run(&mut self.lab.ctr(["task", "kill", id]))?;
+            run(&mut self.containerd.ctr(["task", "kill", id]))?;
         }
         let start = Instant::now();
         loop {
-            let list = run(&mut self.lab.ctr(["task", "ls"]))?;
+            let list = run(&mut self.containerd.ctr(["task", "ls"]))?;
             let stopped = list.lines().filter(|line| line.contains("STOPPED"));
             if stopped.count() == ids.len() {
                 break;
             }
             ensure!(start.elapsed() < LIMIT, "not all of {ids:?} stop:\n{list}");
         }
-        run(self.lab.ctr(["task", "delete"]).args(ids))?;
-        run(self.lab.ctr(["container", "delete"]).args(ids))?;
+        run(self.containerd.ctr(["task", "delete"]).args(ids))?;
+        run(self.containerd.ctr(["container", "delete"]).args(ids))?;
         Ok(())
     }
 
     /// The seconds that `ctr run --rm` takes for a program that exits immediately.
     pub fn start_to_exit(&self, runtime: &str) -> Result<f64> {
         let start = Instant::now();
-        let mut ctr = self.lab.ctr(["run", "--rm", "--null-io", "--runtime", runtime, "--rootfs"]);
+        let mut ctr = self.containerd.ctr(["run", "--rm", "--null-io", "--runtime", runtime, "--rootfs"]);
         run(ctr.arg(&self.busybox).args(["true", "/bin/busybox", "true"]))?;
         Ok(start.elapsed().as_secs_f64())
     }
 
     /// All processes below the private init, except those that are exiting.
     pub fn running(&self) -> Vec<u32> {
-        let mut running = leaks::descendants(self.lab.first());
+        let mut running = leaks::descendants(self.containerd.init_pid());
         running.retain(|pid| Path::new(&format!("/proc/{pid}/exe")).read_link().is_ok());
         running
     }
@@ -166,7 +166,7 @@ impl Stage {
 
     /// Panics if the shims have left anything behind.
     pub fn assert_clean(&self) {
-        self.lab.assert_clean();
+        self.containerd.assert_clean();
     }
 }
 

@@ -1,11 +1,11 @@
-//! A container that needs more memory than it may have: exit code 137, and the
-//! event by which Docker and a kubelet know why.
+//! Memory: containers that exceed their limit, and sites that give memory back. The event
+//! `/tasks/oom` tells Docker and a kubelet why a container was killed.
 
 use std::fs;
 use std::process::{Child, Stdio};
 use std::thread;
 
-use ssr_e2e::{Container, Lab, http, shell};
+use ssr_e2e::{Container, Containerd, http, shell};
 
 /// 64 MiB.
 const LIMIT: &str = "67108864";
@@ -17,18 +17,18 @@ struct Events {
 }
 
 impl Events {
-    fn of(lab: &Lab, name: &str) -> Self {
-        let path = lab.dir().join(name);
+    fn of(containerd: &Containerd, name: &str) -> Self {
+        let path = containerd.dir().join(name);
         let file = fs::File::create(&path).unwrap();
-        let ctr = lab.ctr(["events"]).stdin(Stdio::null()).stdout(file).spawn().unwrap();
+        let ctr = containerd.ctr(["events"]).stdin(Stdio::null()).stdout(file).spawn().unwrap();
         Self { ctr, path }
     }
 
-    /// Waits for the event of a topic that holds all the words.
+    /// Waits for an event of a topic that contains all the words.
     fn wait_for(&self, topic: &str, words: &[&str]) {
         let events = || fs::read_to_string(&self.path).unwrap();
-        let fits = |line: &str| line.contains(topic) && words.iter().all(|word| line.contains(word));
-        let found = shell::poll(|| events().lines().any(fits).then_some(()));
+        let matches = |line: &str| line.contains(topic) && words.iter().all(|word| line.contains(word));
+        let found = shell::poll(|| events().lines().any(matches).then_some(()));
         assert!(found.is_some(), "no {topic} with {words:?} in: {}", events());
     }
 }
@@ -42,10 +42,13 @@ impl Drop for Events {
 
 #[test]
 fn a_linux_container_out_of_memory_is_killed_with_an_event() {
-    let lab = Lab::shared();
-    let events = Events::of(&lab, "events-of-linux");
-    let linux =
-        lab.linux(["sh", "-c", "tail /dev/zero; exit $?"]).option("--memory-limit").option(LIMIT).detach();
+    let containerd = Containerd::shared();
+    let events = Events::of(&containerd, "events-of-linux");
+    let linux = containerd
+        .linux(["sh", "-c", "tail /dev/zero; exit $?"])
+        .option("--memory-limit")
+        .option(LIMIT)
+        .detach();
     let id = linux.id().to_owned();
     events.wait_for("/tasks/oom", &[&id]);
     assert_eq!(linux.wait().code, 137);
@@ -54,9 +57,9 @@ fn a_linux_container_out_of_memory_is_killed_with_an_event() {
 
 #[test]
 fn a_site_out_of_memory_is_killed_with_an_event() {
-    let lab = Lab::shared();
-    let events = Events::of(&lab, "events-of-site");
-    let site = lab
+    let containerd = Containerd::shared();
+    let events = Events::of(&containerd, "events-of-site");
+    let site = containerd
         .site()
         .env("SSR_RENDER_MEMORY", "1GiB")
         .env("SSR_RENDER_TIMEOUT", "60s")
@@ -70,17 +73,17 @@ fn a_site_out_of_memory_is_killed_with_an_event() {
     assert_eq!(site.wait().code, 137);
 }
 
-/// Those of a container's threads that render.
+/// How many render threads a container has.
 fn render_threads(site: &Container) -> usize {
     let threads = format!("grep -c ssr-render /proc/{}/task/*/comm | grep -c ':1'", site.pid());
-    let found = shell::run(&mut site.lab().inside(["sh", "-c", &threads]));
-    found.stdout.trim().parse().unwrap()
+    let output = shell::run(&mut site.containerd().inside(["sh", "-c", &threads]));
+    output.stdout.trim().parse().unwrap()
 }
 
 #[test]
-fn a_site_that_nobody_visits_gives_memory_back_and_serves_the_next_visitor() {
-    let lab = Lab::start();
-    let site = lab.site().start();
+fn an_idle_site_gives_memory_back_and_serves_the_next_request() {
+    let containerd = Containerd::start();
+    let site = containerd.site().start();
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| (0..50).for_each(|n| assert_eq!(site.get(&format!("/number?n={n}")).status, 200)));
@@ -88,10 +91,10 @@ fn a_site_that_nobody_visits_gives_memory_back_and_serves_the_next_visitor() {
     });
     let busy = site.pss();
     assert!(render_threads(&site) > 0);
-    let rests = shell::poll(|| (render_threads(&site) == 0).then_some(()));
-    assert!(rests.is_some(), "threads stay: {}", site.log());
+    let idles = shell::poll(|| (render_threads(&site) == 0).then_some(()));
+    assert!(idles.is_some(), "render threads remain: {}", site.log());
     let idle = site.pss();
-    assert!(idle + 500 < busy, "{busy} KiB at work, {idle} KiB at rest");
+    assert!(idle + 500 < busy, "{busy} KiB busy, {idle} KiB idle");
     assert_eq!(site.get("/number?n=7").status, 200, "{}", site.log());
     assert_eq!(site.stop().code, 0);
 }

@@ -1,10 +1,10 @@
-//! What the tests' containerd is configured with.
+//! The configuration of the tests' containerd.
 
 use std::fs;
 use std::path::Path;
 
-/// For `ctr`: what every containerd from 1.6 on reads.
-pub(crate) fn of_tasks(dir: &Path) -> String {
+/// For `ctr`, in the format that every containerd since 1.6 reads.
+pub(super) fn for_ctr(dir: &Path) -> String {
     let dir = dir.display();
     format!(
         r#"version = 2
@@ -20,9 +20,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.snapshotter.v1.b
     )
 }
 
-/// For a kubelet: containerd 2 with a bridge for its pods and `ssr` as a runtime
-/// handler.
-pub(crate) fn of_pods(dir: &Path) -> String {
+/// For CRI, in the format of containerd 2: a bridge network for pods, and `ssr` as a
+/// runtime handler.
+pub(super) fn for_cri(dir: &Path) -> String {
     let cni = dir.join("cni");
     fs::create_dir(&cni).expect("a directory");
     fs::write(cni.join("10-bridge.conflist"), CNI).expect("a configuration file");
@@ -44,7 +44,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   sandbox = "{PAUSE}"
 
 [plugins."io.containerd.cri.v1.runtime"]
-  # Root has no CAP_SYS_RESOURCE in many a container and virtual machine.
+  # In many containers and virtual machines root lacks CAP_SYS_RESOURCE.
   restrict_oom_score_adj = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.ssr]
@@ -58,9 +58,9 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     )
 }
 
-/// The image that keeps a pod's namespaces: the tests' Linux image, which only sleeps
-/// when it is not told otherwise.
-pub(crate) const PAUSE: &str = "docker.io/library/pause:latest";
+/// The image of the container that holds a pod's namespaces. It is the tests' Linux
+/// image, whose default command only sleeps.
+pub(super) const PAUSE: &str = "docker.io/library/pause:latest";
 
 const CNI: &str = r#"{
   "cniVersion": "1.0.0",

@@ -1,25 +1,25 @@
-//! A thousand requests, three in ten of them hostile.
+//! A thousand requests, three in ten of them for hostile pages.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use ssr_e2e::{Container, Lab, http};
+use ssr_e2e::{Container, Containerd, http, shell};
 
 const REQUESTS: usize = 1000;
 const CLIENTS: usize = 16;
 
-/// Pages for warming up: after that, what the server keeps is what it keeps.
+/// Pages for warming up. After them, the server's memory no longer grows with good pages.
 const WARM_UP: usize = 50;
 
 #[test]
-fn hostile_pages_harm_neither_the_good_ones_nor_the_memory() {
-    let lab = Lab::start();
-    let site = lab.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
+fn hostile_pages_affect_neither_good_pages_nor_memory() {
+    let containerd = Containerd::start();
+    let site = containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
 
     for n in 0..WARM_UP {
         assert!(good(&site, n));
     }
-    // Hostile pages too: the pool's slots are all touched once.
+    // One of each hostile page too, so that the pool's memory has been touched once.
     for path in ["/loop", "/throw", "/oom"] {
         hostile(&site, path);
     }
@@ -50,34 +50,33 @@ fn hostile_pages_harm_neither_the_good_ones_nor_the_memory() {
     });
     assert_eq!(served.into_inner(), REQUESTS * 7 / 10);
 
-    // One instance's worth of memory is the limit of what may linger: more would
-    // grow from storm to storm.
+    // At most one instance's memory may stay in use: more would grow with every storm.
     let allowed = before + 16 * 1024;
-    let after = ssr_e2e::shell::poll(|| Some(site.pss()).filter(|pss| *pss <= allowed));
+    let after = shell::poll(|| Some(site.pss()).filter(|pss| *pss <= allowed));
     let after = after.unwrap_or_else(|| panic!("{before} KiB grew to {} KiB", site.pss()));
     println!("{before} KiB before the storm, {after} KiB after it");
 
-    let ended = site.stop();
-    assert_eq!(ended.code, 0, "{}", ended.log);
+    let exited = site.stop();
+    assert_eq!(exited.code, 0, "{}", exited.log);
 }
 
-/// Asks for a page until the server has room for it, and checks the page.
+/// Asks for a page until the server has capacity for it. Returns whether it is right.
 fn good(site: &Container, n: usize) -> bool {
-    let page = ssr_e2e::shell::poll(|| {
+    let page = shell::poll(|| {
         let page = http::get(&site.url(&format!("/number?n={n}")));
         if page.status == 503 {
-            // Full, and it says when to come back: not a wrong answer.
+            // The server is at capacity and says when to retry.
             assert!(!page.header("retry-after").is_empty());
             return None;
         }
         Some(page)
     })
-    .expect("room for a page");
+    .expect("capacity for a page");
     assert_eq!(page.status, 200, "{}", page.body);
     page.body.contains(&format!("{n} squared is {}", n * n))
 }
 
-/// A hostile page must fail, as a server's error.
+/// Asks for a hostile page, which must fail with a server error.
 fn hostile(site: &Container, path: &str) {
     let status = site.get(path).status;
     assert!((500..=504).contains(&status), "{path}: {status}");

@@ -1,13 +1,13 @@
-//! The files that put a site on a cluster: every one of them can be read, and
-//! they agree with each other and with the image.
+//! The files in `k8s/`: each of them parses, and they agree with each other and with the
+//! image.
 
 use std::fs;
 
 use serde_norway::Value;
-use ssr_e2e::shell;
+use ssr_e2e::under_test;
 
 fn read(name: &str) -> String {
-    let path = shell::repository().join("k8s").join(name);
+    let path = under_test::repository().join("k8s").join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -16,7 +16,7 @@ fn yaml(name: &str) -> Value {
 }
 
 #[test]
-fn the_pods_class_names_the_handler_that_containerd_is_given() {
+fn the_runtime_class_names_the_handler_that_containerd_is_configured_with() {
     let class = yaml("runtimeclass.yaml");
     let pod = &yaml("deployment.yaml")["spec"]["template"]["spec"];
     assert_eq!(pod["runtimeClassName"], class["metadata"]["name"]);
@@ -35,19 +35,19 @@ fn the_pods_class_names_the_handler_that_containerd_is_given() {
 }
 
 #[test]
-fn the_templates_are_toml_once_k3s_has_filled_them_in() {
+fn the_templates_are_toml_once_k3s_has_expanded_them() {
     for template in ["config-v3.toml.tmpl", "config.toml.tmpl"] {
         let text = read(template)
             .replace("{{ template \"base\" . }}", "version = 2")
             .replace("{{ .SystemdCgroup }}", "true");
-        assert!(!text.contains("{{"), "{template} has a field unknown here");
+        assert!(!text.contains("{{"), "{template} has a field that this test does not expand");
         let parsed: toml::Table = text.parse().unwrap_or_else(|error| panic!("{template}: {error}"));
         assert!(parsed.contains_key("plugins"));
     }
 }
 
 #[test]
-fn the_service_finds_the_pods_and_their_port() {
+fn the_service_selects_the_pods_and_their_port() {
     let service = yaml("service.yaml");
     let template = &yaml("deployment.yaml")["spec"]["template"];
     for (label, value) in service["spec"]["selector"].as_mapping().unwrap() {
@@ -60,7 +60,7 @@ fn the_service_finds_the_pods_and_their_port() {
 }
 
 #[test]
-fn the_pod_asks_for_no_privilege() {
+fn the_pod_asks_for_no_privileges() {
     let pod = &yaml("deployment.yaml")["spec"]["template"]["spec"];
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert!(pod["securityContext"]["runAsUser"].as_u64().unwrap() > 0);
@@ -74,7 +74,7 @@ fn the_pod_asks_for_no_privilege() {
 fn the_kustomization_lists_every_manifest() {
     let listed = yaml("kustomization.yaml");
     let listed = listed["resources"].as_sequence().unwrap();
-    for entry in fs::read_dir(shell::repository().join("k8s")).unwrap() {
+    for entry in fs::read_dir(under_test::repository().join("k8s")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         if name.ends_with(".yaml") && name != "kustomization.yaml" {
             yaml(&name);

@@ -1,5 +1,5 @@
-//! A containerd of one's own: its root, state, socket, mounts and processes are
-//! nobody else's, and all of them end with the value.
+//! A private containerd: its root, state, socket, mounts and processes are its own, and
+//! all of them go when the value is dropped.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -8,18 +8,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
-use crate::container::Run;
-use crate::leaks;
+use super::config;
+use crate::images::Image;
 use crate::shell::{self, Output};
-use crate::{Image, config};
+use crate::{leaks, under_test};
 
-/// What a person types once as root, on a machine that has nothing yet.
+/// How to prepare a machine that has nothing yet.
 const SETUP: &str = "run `scripts/setup.sh containerd` as root, or simply `make test`";
 
-/// Mounts are private to the lab, and so are the directories in which shims keep
-/// sockets and states. As systemd would, it starts a containerd that was killed
-/// again, but not one that refuses its configuration. The first process, bash,
-/// collects orphans; its end is the end of all.
+/// Mounts are private to this containerd, and so are the directories in which shims keep
+/// sockets and state. The loop does what systemd does: it restarts a containerd that was
+/// killed, but not one that rejects its configuration. bash is the init process: it reaps
+/// orphans, and everything else is killed when it exits.
 const INIT: &str = r#"
 for private in /run/containerd/s /run/containerd/ssr; do
   mkdir -p "$private" && mount -t tmpfs tmpfs "$private" || exit 1
@@ -31,45 +31,46 @@ while :; do
 done
 "#;
 
-/// The node's configuration; not there unless a test writes it.
+/// The file of the node's configuration, which exists only when a test writes it.
 const NODE_CONFIG: &str = "node.toml";
 
 /// A private containerd.
-pub struct Lab {
+pub struct Containerd {
     dir: tempfile::TempDir,
     namespace: String,
     cgroup: String,
     init: Child,
+    /// What was mounted before the first container.
     mounts: Vec<String>,
     site: OnceLock<Image>,
     linux: OnceLock<Image>,
 }
 
-impl Lab {
-    /// Starts a containerd for one test: for those that restart or kill it.
+impl Containerd {
+    /// Starts a containerd for one test, which may restart or kill it.
     pub fn start() -> Self {
-        Self::start_with(config::of_tasks, None)
+        Self::start_with(config::for_ctr, None)
     }
 
-    /// Starts a containerd that answers a kubelet.
-    pub fn start_for_pods() -> Self {
-        Self::start_with(config::of_pods, Some("k8s.io"))
+    /// Starts a containerd that serves CRI, as a kubelet needs it.
+    pub fn start_for_cri() -> Self {
+        Self::start_with(config::for_cri, Some("k8s.io"))
     }
 
-    /// The containerd that all tests have in common which run at the moment.
+    /// The containerd that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Lab>> = Mutex::new(Weak::new());
+        static SHARED: Mutex<Weak<Containerd>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
-            let lab = Arc::new(Self::start());
-            *shared = Arc::downgrade(&lab);
-            lab
+            let containerd = Arc::new(Self::start());
+            *shared = Arc::downgrade(&containerd);
+            containerd
         })
     }
 
     fn start_with(configure: fn(&Path) -> String, namespace: Option<&str>) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        require();
+        check_requirements();
         let dir =
             tempfile::Builder::new().prefix("ssr-e2e-").tempdir_in("/tmp").expect("a temporary directory");
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -81,16 +82,16 @@ impl Lab {
             .args(["--mount", "--propagation=private", "--pid", "--fork"])
             .args(["--mount-proc", "--kill-child", "bash", "-c", INIT])
             .arg(config)
-            .env("PATH", shell::search_path())
+            .env("PATH", under_test::search_path())
             .env("SSR_NODE_CONFIG", dir.path().join(NODE_CONFIG))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
-            // Ctrl-C is for the test runner, which then ends this one.
+            // Ctrl-C goes to the test runner, which then kills this process.
             .process_group(0)
             .spawn()
             .unwrap_or_else(|error| panic!("unshare: {error}; {SETUP}"));
-        let mut lab = Self {
+        let mut containerd = Self {
             namespace: namespace.unwrap_or(&cgroup).to_owned(),
             dir,
             cgroup,
@@ -99,65 +100,55 @@ impl Lab {
             site: OnceLock::new(),
             linux: OnceLock::new(),
         };
-        lab.wait();
-        lab.mounts = leaks::mounts(lab.first());
-        lab
+        containerd.wait_until_it_answers();
+        containerd.mounts = leaks::mounts(containerd.init_pid());
+        containerd
     }
 
-    fn wait(&mut self) {
+    fn wait_until_it_answers(&mut self) {
         let answer = shell::poll(|| {
-            let ended = self.init.try_wait().expect("a child to wait for");
-            assert!(ended.is_none(), "containerd ended: {}", self.log());
+            let exited = self.init.try_wait().expect("a child to wait for");
+            assert!(exited.is_none(), "containerd exited: {}", self.log());
             self.answers().then_some(())
         });
         assert!(answer.is_some(), "containerd does not answer: {}", self.log());
     }
 
-    fn answers(&self) -> bool {
+    /// Whether containerd answers on its socket.
+    pub fn answers(&self) -> bool {
         shell::run(&mut self.ctr(["version"])).code == 0
     }
 
-    /// `ctr`, speaking to this containerd.
+    /// `ctr`, connected to this containerd.
     pub fn ctr<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("ctr");
         command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]).args(args);
         command
     }
 
-    /// Imports an image as a person would and returns what `ctr` said.
+    /// Imports an image as a person would, and returns what `ctr` printed.
     pub fn import(&self, image: &Image) -> Output {
         let path = image.path();
         let path = path.to_str().expect("an ordinary path");
         shell::run(&mut self.ctr(["image", "import", "--platform", image.platform(), path])).success()
     }
 
-    /// A container to be started, of an image that is imported if need be.
-    pub fn container(&self, image: &Image) -> Run<'_> {
+    /// Imports an image that has not been imported yet.
+    pub fn ensure_imported(&self, image: &Image) {
         let known = shell::run(&mut self.ctr(["image", "ls", "-q"])).success();
         if !known.stdout.lines().any(|name| name == image.name()) {
             self.import(image);
         }
-        Run::new(self, image.name())
-    }
-
-    /// A container of the tests' site.
-    pub fn site(&self) -> Run<'_> {
-        Run::new(self, self.site_image().name())
     }
 
     /// The tests' site, imported.
     pub fn site_image(&self) -> &Image {
-        self.site.get_or_init(|| self.imported(Image::of_site("site.js")))
-    }
-
-    /// A container of an ordinary Linux image that runs a command.
-    pub fn linux<'s>(&self, args: impl IntoIterator<Item = &'s str>) -> Run<'_> {
-        Run::new(self, self.linux_image().name()).args(args)
+        self.site.get_or_init(|| self.imported(Image::from_fixture("site.js")))
     }
 
     /// An ordinary Linux image, imported.
     pub fn linux_image(&self) -> &Image {
-        self.linux.get_or_init(|| self.imported(Image::of_linux()))
+        self.linux.get_or_init(|| self.imported(Image::linux()))
     }
 
     fn imported(&self, image: Image) -> Image {
@@ -165,133 +156,136 @@ impl Lab {
         image
     }
 
-    /// A command inside the lab's own namespaces, where process ids are those
-    /// that containerd knows.
+    /// A command in containerd's own namespaces, where process ids are those that
+    /// containerd knows.
     pub fn inside<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new("nsenter");
-        command.args(["-t", &self.first().to_string(), "-m", "-p"]).args(args);
+        command.args(["-t", &self.init_pid().to_string(), "-m", "-p"]).args(args);
         command
     }
 
-    /// The lab's first process, by the id that this process knows it by.
-    pub fn first(&self) -> u32 {
-        *leaks::children(self.init.id()).first().expect("the lab's first process")
+    /// The init process of containerd's PID namespace, by its id in this process's
+    /// namespace.
+    pub fn init_pid(&self) -> u32 {
+        *leaks::children(self.init.id()).first().expect("an init process")
     }
 
-    /// containerd, by the id that this process knows it by.
-    pub fn containerd(&self) -> u32 {
-        let children = leaks::children(self.first());
+    /// containerd's process, by its id in this process's namespace.
+    pub fn pid(&self) -> u32 {
+        let children = leaks::children(self.init_pid());
         let found = children.iter().find(|pid| leaks::command(**pid).starts_with("containerd "));
-        *found.unwrap_or_else(|| panic!("containerd does not run: {}", self.log()))
+        *found.unwrap_or_else(|| panic!("containerd is not running: {}", self.log()))
     }
 
-    /// The shim of a container, by the id that this process knows it by.
-    pub fn shim(&self, container: &str) -> u32 {
+    /// A container's shim, by its process id in this process's namespace.
+    pub fn shim_pid(&self, container: &str) -> u32 {
         let option = format!(" -id {container} ");
-        let found = leaks::descendants(self.first()).into_iter().find(|pid| {
+        let found = leaks::descendants(self.init_pid()).into_iter().find(|pid| {
             let command = leaks::command(*pid);
             command.contains("containerd-shim") && command.contains(&option)
         });
         found.unwrap_or_else(|| panic!("{container} has no shim"))
     }
 
-    /// Sends containerd a signal, and waits for the one that comes after it.
+    /// Sends containerd a signal that stops it, and waits until its successor answers.
     pub fn restart(&self, signal: &str) {
-        let old = self.containerd();
+        let old = self.pid();
         shell::signal(old, signal);
         let new = shell::poll(|| {
-            let ended = !Path::new(&format!("/proc/{old}")).exists();
-            (ended && self.answers()).then_some(())
+            let exited = !Path::new(&format!("/proc/{old}")).exists();
+            (exited && self.answers()).then_some(())
         });
         assert!(new.is_some(), "containerd does not come back: {}", self.log());
     }
 
-    /// A directory for a test's files, gone with the lab.
+    /// A directory for a test's files, removed together with containerd.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The name that the containers' cgroups have in common.
+    /// The name that all containers' cgroups share.
     pub fn cgroup(&self) -> &str {
         &self.cgroup
     }
 
-    /// The namespace of the containers.
+    /// The containerd namespace of the containers.
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// What containerd and the shims logged.
+    /// What containerd and the shims have logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.dir.path().join("containerd.log")).unwrap_or_default()
     }
 
-    /// Sets what a node's administrator sets.
+    /// Writes the node's configuration file.
     pub fn configure_node(&self, config: &str) {
         fs::write(self.dir().join(NODE_CONFIG), config).expect("a configuration file");
     }
 
-    /// The directory of the node's compiled code; not there until something is compiled.
+    /// The directory of the node's code cache, which does not exist until something is
+    /// compiled.
     pub fn code_cache(&self) -> PathBuf {
         self.dir().join("root/io.containerd.ssr.v1")
     }
 
-    /// The files of compiled code.
-    pub fn compiled(&self) -> Vec<PathBuf> {
+    /// The files of compiled code in the cache.
+    pub fn cached_code(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.code_cache()).into_iter().flatten().flatten();
         let paths = entries.map(|entry| entry.path());
         paths.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect()
     }
 
-    /// How many compilations were told of.
+    /// How many compilations the log reports.
     pub fn compilations(&self) -> usize {
         self.log().matches("compiled 'ssr.wasm'").count()
     }
 
-    /// Where containerd listens.
+    /// The socket that containerd listens on.
     pub fn socket(&self) -> PathBuf {
         self.dir.path().join("containerd.sock")
     }
 
-    /// Whether the shims have left anything; there must be no container any more.
+    /// Asserts that the shims have left nothing behind. All containers must have been
+    /// removed.
     pub fn assert_clean(&self) {
-        let left = || leaks::of_containers(self.first(), self.dir.path(), &self.cgroup, &self.mounts);
-        let clean = shell::poll_for(shell::SOON, || left().is_empty().then_some(()));
-        assert!(clean.is_some(), "containers have left behind: {:#?}", left());
+        let left = || leaks::left_by_containers(self.init_pid(), self.dir.path(), &self.cgroup, &self.mounts);
+        let clean = shell::poll_for(shell::SETTLE_TIMEOUT, || left().is_empty().then_some(()));
+        assert!(clean.is_some(), "containers left behind: {:#?}", left());
     }
 
-    fn end(&mut self) {
+    fn stop(&mut self) {
         let _ = self.init.kill();
         let _ = self.init.wait();
         leaks::remove_cgroups(&self.cgroup);
-        // The kernel ends the processes one after the other, when it gets to it.
-        let left = || leaks::of(self.dir.path(), &self.cgroup);
-        let ended = shell::poll(|| left().is_empty().then_some(()));
-        assert!(ended.is_some() || std::thread::panicking(), "left behind: {:#?}", left());
+        // The kernel kills the namespace's processes one by one, some time later.
+        let left = || leaks::left_by_engine(self.dir.path(), &self.cgroup);
+        let clean = shell::poll(|| left().is_empty().then_some(()));
+        assert!(clean.is_some() || std::thread::panicking(), "left behind: {:#?}", left());
     }
 }
 
-impl Drop for Lab {
+impl Drop for Containerd {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("containerd and the shims said:\n{}", self.log());
-            return self.end();
+            eprintln!("log of containerd and the shims:\n{}", self.log());
+            return self.stop();
         }
         let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.assert_clean()));
         let log = self.log();
-        self.end();
+        self.stop();
         if let Err(left) = checked {
-            eprintln!("containerd and the shims said:\n{log}");
+            eprintln!("log of containerd and the shims:\n{log}");
             std::panic::resume_unwind(left);
         }
     }
 }
 
-fn require() {
+fn check_requirements() {
     let root = shell::run(Command::new("id").arg("-u")).stdout.trim() == "0";
     assert!(root, "these tests start containers and need root: {SETUP}");
     for tool in ["containerd", "ctr", "unshare", "nsenter", "busybox"] {
-        let found = std::env::split_paths(&shell::search_path()).any(|dir| dir.join(tool).is_file());
+        let found = std::env::split_paths(&under_test::search_path()).any(|dir| dir.join(tool).is_file());
         assert!(found, "{tool} is not installed: {SETUP}");
     }
 }

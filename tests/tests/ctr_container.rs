@@ -1,13 +1,13 @@
-//! The site as a container: `ctr run`, `curl`, logs, `ctr task kill`.
+//! A site as a container: `ctr run`, requests, logs, `ctr task kill`.
 
 use std::thread;
 
-use ssr_e2e::{Lab, http};
+use ssr_e2e::{Containerd, http};
 
 #[test]
 fn the_container_answers_with_a_page_rendered_by_its_module() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     let page = site.get("/");
     assert_eq!(page.status, 200);
@@ -23,8 +23,8 @@ fn the_container_answers_with_a_page_rendered_by_its_module() {
 
 #[test]
 fn assets_are_served_from_the_image() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     let asset = site.get("/hello.txt");
     assert_eq!(asset.status, 200);
@@ -34,26 +34,27 @@ fn assets_are_served_from_the_image() {
 
 #[test]
 fn the_containers_environment_reaches_the_page() {
-    let lab = Lab::shared();
-    let site = lab.site().env("GREETING", "grüezi=42").start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().env("GREETING", "grüezi=42").start();
 
     let page = site.get("/env");
     assert!(page.body.contains("greeting: grüezi=42"), "{}", page.body);
 }
 
 #[test]
-fn what_a_page_logs_is_in_the_containers_log() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+fn what_a_page_logs_appears_in_the_containers_log() {
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     assert_eq!(site.get("/log?text=needle").status, 200);
     site.wait_for_log("logged: needle");
 }
 
 #[test]
-fn a_page_that_fails_is_one_failed_request_and_a_line_in_the_log() {
-    let lab = Lab::shared();
-    let site = lab.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
+fn a_failing_page_fails_one_request_and_is_logged() {
+    let containerd = Containerd::shared();
+    let site =
+        containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
 
     for (path, status) in [("/throw", 500), ("/recurse", 500), ("/oom", 500), ("/loop", 504), ("/never", 504)]
     {
@@ -67,36 +68,37 @@ fn a_page_that_fails_is_one_failed_request_and_a_line_in_the_log() {
 }
 
 #[test]
-fn sigterm_lets_a_request_in_flight_finish_and_exits_with_0() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+fn sigterm_lets_an_in_flight_request_finish_and_the_exit_code_is_0() {
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
-    let url = site.url("/slow?ms=1500");
+    let url = site.url("/slow?ms=2000");
     let request = thread::spawn(move || http::try_get(&url));
-    // The request must have been accepted before the signal is sent.
-    thread::sleep(std::time::Duration::from_millis(700));
-    let ended = site.stop();
+    // The page logs this before it sleeps: the request is in flight when the signal comes.
+    site.wait_for_log("sleeping 2000 ms");
+    assert!(!request.is_finished(), "the answer came before the signal");
+    let exited = site.stop();
 
-    let page = request.join().unwrap().expect("the request is answered");
+    let page = request.join().unwrap().expect("an answer");
     assert_eq!(page.status, 200);
-    assert!(page.body.contains("slept 1500 ms"), "{}", page.body);
-    assert_eq!(ended.code, 0, "{}", ended.log);
+    assert!(page.body.contains("slept 2000 ms"), "{}", page.body);
+    assert_eq!(exited.code, 0, "{}", exited.log);
 }
 
 #[test]
 fn sigint_stops_the_container_as_sigterm_does() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     site.kill("SIGINT");
-    let ended = site.wait();
-    assert_eq!(ended.code, 0, "{}", ended.log);
+    let exited = site.wait();
+    assert_eq!(exited.code, 0, "{}", exited.log);
 }
 
 #[test]
-fn sigkill_ends_the_container_with_137() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+fn sigkill_makes_the_container_exit_with_137() {
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     site.kill("SIGKILL");
     assert_eq!(site.wait().code, 137);
@@ -104,9 +106,9 @@ fn sigkill_ends_the_container_with_137() {
 
 #[test]
 fn two_containers_of_one_image_run_side_by_side() {
-    let lab = Lab::shared();
-    let one = lab.site().env("GREETING", "one").start();
-    let two = lab.site().env("GREETING", "two").start();
+    let containerd = Containerd::shared();
+    let one = containerd.site().env("GREETING", "one").start();
+    let two = containerd.site().env("GREETING", "two").start();
 
     assert!(one.get("/env").body.contains("greeting: one"));
     assert!(two.get("/env").body.contains("greeting: two"));
@@ -117,8 +119,8 @@ fn two_containers_of_one_image_run_side_by_side() {
 
 #[test]
 fn the_container_runs_on_a_read_only_root() {
-    let lab = Lab::shared();
-    let site = lab.site().option("--read-only").start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().option("--read-only").start();
 
     assert_eq!(site.get("/").status, 200);
     assert_eq!(site.stop().code, 0);
@@ -126,8 +128,8 @@ fn the_container_runs_on_a_read_only_root() {
 
 #[test]
 fn the_container_runs_as_the_images_user() {
-    let lab = Lab::shared();
-    let site = lab.site().start();
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
 
     assert_eq!(site.get("/").status, 200);
     let status = site.proc("status");

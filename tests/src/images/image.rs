@@ -1,21 +1,21 @@
-//! Images: of small sites, built by the CLI under test, and an ordinary one for
-//! Linux.
+//! An image in an archive.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use crate::linux;
-use crate::oci_archive::{self, Layer, TAR_LAYER};
+use super::linux;
+use super::oci_archive::{self, Layer, TAR_LAYER};
 use crate::shell::{self, Output};
+use crate::under_test::{repository, ssr};
 
 const ARCHIVE: &str = "image.tar";
 
-/// Sites need no privilege, so none of the tests' sites has any.
+/// The user of the tests' sites: sites need no privileges.
 pub const USER: &str = "65532:65532";
 
-/// An image's archive, its name and its platform.
+/// An image: its archive, name and platform.
 pub struct Image {
     dir: tempfile::TempDir,
     name: String,
@@ -23,48 +23,48 @@ pub struct Image {
 }
 
 impl Image {
-    /// The site whose JavaScript is in `tests/fixtures`.
-    pub fn of_site(fixture: &str) -> Self {
+    /// A site made from a file in `tests/fixtures`.
+    pub fn from_fixture(fixture: &str) -> Self {
         let dir = directory();
-        let entry = shell::repository().join("tests/fixtures").join(fixture);
+        let entry = repository().join("tests/fixtures").join(fixture);
         let module = dir.path().join("ssr.wasm");
-        let mut build = shell::ssr(["build"]);
+        let mut build = ssr(["build"]);
         shell::run(build.arg(entry).arg("-o").arg(&module)).success();
         Self::pack(dir)
     }
 
     /// An image with these bytes as its module.
-    pub fn of_module(bytes: &[u8]) -> Self {
+    pub fn from_module(bytes: &[u8]) -> Self {
         let dir = directory();
         fs::write(dir.path().join("ssr.wasm"), bytes).expect("a module");
         Self::pack(dir)
     }
 
-    /// The site of tests with its module as layers of these media types, beside one of
-    /// assets.
+    /// The tests' site with a layer of assets, and its module as one more layer for each
+    /// of these media types.
     pub fn with_module_layers(media_types: &[&'static str]) -> Self {
         let mut assets = tar::Builder::new(Vec::new());
         oci_archive::directory(&mut assets, "dist/", 0o755);
         oci_archive::file(&mut assets, "dist/hello.txt", b"hello from the assets\n", 0o644);
         let assets = assets.into_inner().expect("an archive");
-        Self::of_layers(&["/ssr.wasm", "/dist"], vec![(TAR_LAYER, assets)], media_types)
+        Self::from_layers(&["/ssr.wasm", "/dist"], vec![(TAR_LAYER, assets)], media_types)
     }
 
-    /// The same, and nothing beside the module.
-    pub fn of_module_layer(media_type: &'static str) -> Self {
-        Self::of_layers(&["/ssr.wasm"], Vec::new(), &[media_type])
+    /// The tests' site whose only layer is its module.
+    pub fn from_module_layer(media_type: &'static str) -> Self {
+        Self::from_layers(&["/ssr.wasm"], Vec::new(), &[media_type])
     }
 
-    fn of_layers(command: &[&str], mut layers: Vec<Layer>, modules: &[&'static str]) -> Self {
-        let site = Self::of_site("site.js");
+    fn from_layers(command: &[&str], mut layers: Vec<Layer>, modules: &[&'static str]) -> Self {
+        let site = Self::from_fixture("site.js");
         layers.extend(modules.iter().map(|media_type| (*media_type, site.module())));
         let config = json!({ "Entrypoint": command, "User": USER });
         oci_archive::write(&site.path(), site.name(), site.platform(), config, &layers);
         site
     }
 
-    /// A small Linux: busybox, and a program that is a script.
-    pub fn of_linux() -> Self {
+    /// A small Linux system: busybox, and a program that is a script.
+    pub fn linux() -> Self {
         let dir = directory();
         let name = "docker.io/library/linux:latest".to_owned();
         linux::pack(&name, &dir.path().join(ARCHIVE));
@@ -83,9 +83,9 @@ impl Image {
         image
     }
 
-    /// Packs the same site once more.
+    /// Packs the same site again.
     pub fn pack_to(&self, output: &Path) -> Output {
-        let mut image = shell::ssr(["image", "--tag", self.short_name(), "--wasm"]);
+        let mut image = ssr(["image", "--tag", self.short_name(), "--wasm"]);
         image
             .arg(self.dir.path().join("ssr.wasm"))
             .arg("--static")
@@ -95,22 +95,22 @@ impl Image {
         shell::run(&mut image)
     }
 
-    /// The archive.
+    /// The archive's path.
     pub fn path(&self) -> PathBuf {
         self.dir.path().join(ARCHIVE)
     }
 
-    /// The module in it.
+    /// The bytes of the image's module.
     pub fn module(&self) -> Vec<u8> {
         fs::read(self.dir.path().join("ssr.wasm")).expect("a module")
     }
 
-    /// The platform it is for.
+    /// The image's platform.
     pub fn platform(&self) -> &'static str {
         self.platform
     }
 
-    /// The image's name as a person types it.
+    /// The image's name without the registry and tag, as a person types it.
     pub fn short_name(&self) -> &str {
         self.name.trim_start_matches("docker.io/library/").trim_end_matches(":latest")
     }

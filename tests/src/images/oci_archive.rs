@@ -1,4 +1,4 @@
-//! An OCI layout in one archive, as a registry would hand an image out.
+//! An OCI image layout in one archive, for images that the CLI does not make.
 
 use std::fs::File;
 use std::io::Write;
@@ -8,17 +8,18 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, EntryType, Header};
 
-pub(crate) const TAR_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
+pub(super) const TAR_LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
-/// A layer: its media type and its bytes.
-pub(crate) type Layer = (&'static str, Vec<u8>);
+/// A layer: its media type and its content.
+pub(super) type Layer = (&'static str, Vec<u8>);
 
-/// Writes an image; `config` is what containers of it are started with.
-pub(crate) fn write(archive: &Path, name: &str, platform: &str, config: Value, layers: &[Layer]) {
+/// Writes an image. `config` is the `config` object of the image's configuration: what
+/// its containers are started with.
+pub(super) fn write(archive: &Path, name: &str, platform: &str, config: Value, layers: &[Layer]) {
     let (os, architecture) = platform.split_once('/').expect("a platform");
-    // Of what is unpacked: containerd counts no others.
+    // containerd expects a diff id for each layer that is unpacked, and no others.
     let unpacked = layers.iter().filter(|(media_type, _)| *media_type == TAR_LAYER);
     let diff_ids: Vec<_> = unpacked.map(|(_, bytes)| digest(bytes)).collect();
     let config = json!({
@@ -53,12 +54,12 @@ pub(crate) fn write(archive: &Path, name: &str, platform: &str, config: Value, l
 }
 
 /// Adds a file.
-pub(crate) fn file(tar: &mut Builder<impl Write>, path: &str, bytes: &[u8], mode: u32) {
+pub(super) fn file(tar: &mut Builder<impl Write>, path: &str, bytes: &[u8], mode: u32) {
     entry(tar, path, EntryType::Regular, bytes, mode);
 }
 
 /// Adds a directory.
-pub(crate) fn directory(tar: &mut Builder<impl Write>, path: &str, mode: u32) {
+pub(super) fn directory(tar: &mut Builder<impl Write>, path: &str, mode: u32) {
     entry(tar, path, EntryType::Directory, &[], mode);
 }
 

@@ -1,14 +1,15 @@
-//! A task that is created and not yet started: Docker's and a kubelet's first
-//! step, for which `ctr` has no command of its own.
+//! Creates a task without starting it, as Docker and a kubelet do first. `ctr` has no
+//! command for that, so this calls containerd's task API.
 
 use prost::Message;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 
-use crate::Container;
+use super::container::Container;
 use crate::shell;
 
-/// containerd.services.tasks.v1, as far as it is needed here.
+// The fields of containerd.services.tasks.v1 that are needed here.
+
 #[derive(Clone, PartialEq, Message)]
 struct CreateTaskRequest {
     #[prost(string, tag = "1")]
@@ -46,23 +47,24 @@ struct StartResponse {
 }
 
 impl Container<'_> {
-    /// Creates the task of a container that has none, and returns its process.
+    /// Creates the task of a container that has none, and returns its process id.
     pub fn create_task(&self) -> u32 {
         let request = CreateTaskRequest { container_id: self.id().to_owned(), rootfs: vec![self.rootfs()] };
         self.call::<_, CreateTaskResponse>("Create", request).pid
     }
 
-    /// Starts a task that was created.
+    /// Starts a created task, and returns its process id.
     pub fn start_task(&self) -> u32 {
         self.call::<_, StartResponse>("Start", StartRequest { container_id: self.id().to_owned() }).pid
     }
 
-    /// The container's root filesystem, as the snapshotter says it is to be mounted.
+    /// The mount that the snapshotter gives for the container's root filesystem.
     fn rootfs(&self) -> Mount {
-        let said = shell::run(&mut self.lab().ctr(["snapshots", "mounts", "/target", self.id()])).success();
-        let words: Vec<_> = said.stdout.split_whitespace().collect();
+        let output =
+            shell::run(&mut self.containerd().ctr(["snapshots", "mounts", "/target", self.id()])).success();
+        let words: Vec<_> = output.stdout.split_whitespace().collect();
         let ["mount", "-t", kind, source, "/target", "-o", options] = words[..] else {
-            panic!("not one mount: {}", said.stdout);
+            panic!("not one mount: {}", output.stdout);
         };
         Mount {
             kind: kind.to_owned(),
@@ -76,14 +78,14 @@ impl Container<'_> {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
-        let lab = self.lab();
+        let containerd = self.containerd();
         let path = PathAndQuery::try_from(format!("/containerd.services.tasks.v1.Tasks/{method}"));
         let mut request = tonic::Request::new(request);
-        request.set_timeout(shell::HANG);
-        let namespace = lab.namespace().parse().expect("an ordinary name");
+        request.set_timeout(shell::HANG_TIMEOUT);
+        let namespace = containerd.namespace().parse().expect("an ordinary name");
         request.metadata_mut().insert("containerd-namespace", namespace);
         let answer = async {
-            let endpoint = Endpoint::from_shared(format!("unix://{}", lab.socket().display()))?;
+            let endpoint = Endpoint::from_shared(format!("unix://{}", containerd.socket().display()))?;
             let mut client = tonic::client::Grpc::new(endpoint.connect().await?);
             client.ready().await?;
             let codec = tonic_prost::ProstCodec::default();

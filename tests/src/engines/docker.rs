@@ -1,5 +1,5 @@
-//! A Docker of one's own, inside the lab: `scripts/lab.sh forky COMMAND` keeps its
-//! bridges, rules, mounts and files off the machine.
+//! A private Docker. It needs the namespaces of `scripts/in-debian.sh`, which keep its
+//! bridges, firewall rules, mounts and files off the machine.
 
 use std::fs;
 use std::path::Path;
@@ -7,8 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
+use crate::images::Image;
 use crate::shell::{self, Output};
-use crate::{Image, container, leaks};
+use crate::{leaks, under_test};
 
 /// A containerd and a dockerd.
 pub struct Docker {
@@ -20,11 +21,11 @@ pub struct Docker {
     linux: OnceLock<Image>,
 }
 
-/// There cannot be two on one network.
-static RUNS: AtomicBool = AtomicBool::new(false);
+/// Whether a `Docker` exists. Two cannot share a network.
+static RUNNING: AtomicBool = AtomicBool::new(false);
 
 impl Docker {
-    /// The one that all tests have in common which run at the moment.
+    /// The Docker that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Docker>> = Mutex::new(Weak::new());
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -35,19 +36,20 @@ impl Docker {
         })
     }
 
-    /// Starts both daemons once no others run, and waits until they answer.
+    /// Starts both daemons, after any others have stopped, and waits until they answer.
     pub fn start() -> Self {
         assert!(
-            std::env::var_os("SSR_LAB").is_some(),
-            "these tests start a Docker and need a lab: `scripts/lab.sh forky TEST`, or simply `make test`"
+            std::env::var_os("SSR_DEBIAN_RELEASE").is_some(),
+            "these tests start Docker and need namespaces of their own: run them with \
+             `scripts/in-debian.sh forky TEST`, or simply `make test`"
         );
-        let alone = shell::poll(|| (!RUNS.swap(true, Ordering::SeqCst)).then_some(()));
-        assert!(alone.is_some(), "another Docker does not end");
+        let alone = shell::poll(|| (!RUNNING.swap(true, Ordering::SeqCst)).then_some(()));
+        assert!(alone.is_some(), "another Docker does not stop");
         let dir = tempfile::Builder::new().prefix("ssr-e2e-").tempdir().expect("a temporary directory");
         let config = serde_json::json!({
             "features": { "containerd-snapshotter": true },
-            "cgroup-parent": format!("/{}", name(dir.path())),
-            // Containers go on while dockerd is restarted.
+            "cgroup-parent": format!("/{}", cgroup_name(dir.path())),
+            // Containers keep running while dockerd is restarted.
             "live-restore": true,
         });
         fs::write(dir.path().join("daemon.json"), config.to_string()).expect("a configuration file");
@@ -55,84 +57,84 @@ impl Docker {
         let dockerd = Mutex::new(dockerd(dir.path()));
         let (site, linux) = (OnceLock::new(), OnceLock::new());
         let mut docker = Self { dir, containerd, dockerd, mounts: Vec::new(), site, linux };
-        docker.wait();
+        docker.wait_until_it_answers();
         docker.mounts = leaks::mounts(std::process::id());
         docker
     }
 
-    fn wait(&self) {
+    fn wait_until_it_answers(&self) {
         let answer = || shell::run(Command::new("docker").arg("version"));
         let answers = shell::poll(|| (answer().code == 0).then_some(()));
         assert!(answers.is_some(), "dockerd does not answer: {}", self.log());
     }
 
-    /// Runs commands as a person types them. `$site` and `$linux` are the tests'
+    /// Runs a shell script, which may fail. `$site` and `$linux` stand for the tests'
     /// images, with the options that make them run under the shim.
-    pub fn says(&self, session: &str) -> Output {
-        shell::run(&mut self.shell(session))
+    pub fn try_sh(&self, script: &str) -> Output {
+        shell::run(&mut self.bash(script))
     }
 
-    /// The same, of commands that must succeed; returns standard output.
-    pub fn does(&self, session: &str) -> String {
-        self.says(session).success().stdout
+    /// Runs a shell script, which must succeed, and returns its standard output.
+    pub fn sh(&self, script: &str) -> String {
+        self.try_sh(script).success().stdout
     }
 
-    /// The same, on a terminal of 40 rows and 100 columns.
-    pub fn says_on_terminal(&self, session: &str) -> Output {
-        let shell = self.shell(session);
-        let mut terminal = shell::on_terminal(&shell, 40, 100);
-        terminal.envs(shell.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    /// Runs a shell script, which may fail, on a terminal of 40 rows and 100 columns.
+    pub fn try_sh_on_terminal(&self, script: &str) -> Output {
+        let bash = self.bash(script);
+        let mut terminal = shell::on_terminal(&bash, 40, 100);
+        terminal.envs(bash.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell::run(&mut terminal)
     }
 
-    /// The commands as a process.
-    pub fn shell(&self, session: &str) -> Command {
+    fn bash(&self, script: &str) -> Command {
         let mut bash = Command::new("bash");
-        bash.args(["-euc", session]);
-        let site = self.site.get_or_init(|| self.loaded(Image::of_site("site.js")));
-        let linux = self.linux.get_or_init(|| self.loaded(Image::of_linux()));
-        let runtime = format!("--runtime={}", container::runtime());
+        bash.args(["-euc", script]);
+        let site = self.site.get_or_init(|| self.loaded(Image::from_fixture("site.js")));
+        let linux = self.linux.get_or_init(|| self.loaded(Image::linux()));
+        let runtime = format!("--runtime={}", under_test::runtime());
         bash.env("site", format!("{runtime} --platform=wasi/wasm {}", site.short_name()));
         bash.env("linux", format!("{runtime} {}", linux.short_name()));
         bash
     }
 
-    /// Loads an image as a person would.
+    /// Loads an image with `docker load`.
     pub fn loaded(&self, image: Image) -> Image {
         shell::run(Command::new("docker").args(["load", "--input"]).arg(image.path())).success();
         image
     }
 
-    /// A container of that name, removed where the value ends.
+    /// A container of that name, which need not exist yet. It is removed when the value is
+    /// dropped.
     pub fn named<'a>(&'a self, name: &'a str) -> Named<'a> {
         Named { docker: self, name }
     }
 
-    /// Ends dockerd as an upgrade does, and starts it again.
+    /// Stops dockerd as an upgrade does, and starts it again.
     pub fn restart_dockerd(&self) {
         let mut dockerd_now = lock(&self.dockerd);
         shell::signal(dockerd_now.id(), "TERM");
-        shell::end(&mut dockerd_now);
+        shell::wait(&mut dockerd_now);
         *dockerd_now = dockerd(self.dir.path());
-        self.wait();
+        self.wait_until_it_answers();
     }
 
     /// Kills containerd and starts it again.
     pub fn restart_containerd(&self) {
         let mut containerd_now = lock(&self.containerd);
         shell::signal(containerd_now.id(), "KILL");
-        shell::end(&mut containerd_now);
+        shell::wait(&mut containerd_now);
         *containerd_now = containerd(self.dir.path());
-        // dockerd answers all the time, and connects to containerd again when it gets to it.
+        // dockerd answers all the time, but needs a while to reconnect to containerd.
         let connected =
             "docker version --format '{{range .Server.Components}}{{.Name}} {{end}}' | grep -w containerd";
-        let answer = shell::poll(|| (self.says(connected).code == 0).then_some(()));
-        assert!(answer.is_some(), "dockerd does not find containerd again: {}", self.log());
+        let answer = shell::poll(|| (self.try_sh(connected).code == 0).then_some(()));
+        assert!(answer.is_some(), "dockerd does not reconnect to containerd: {}", self.log());
     }
 
-    /// The cgroup above all containers'.
+    /// The name of the cgroup above all containers' cgroups.
     pub fn cgroup(&self) -> String {
-        name(self.dir.path())
+        cgroup_name(self.dir.path())
     }
 
     /// A directory for a test's files.
@@ -146,7 +148,7 @@ impl Docker {
     }
 }
 
-fn name(dir: &Path) -> String {
+fn cgroup_name(dir: &Path) -> String {
     dir.file_name().expect("a name").to_string_lossy().into_owned()
 }
 
@@ -170,7 +172,7 @@ fn dockerd(dir: &Path) -> Child {
 fn spawn(command: &mut Command, log: &Path) -> Child {
     let log = fs::File::options().create(true).append(true).open(log).expect("a log file");
     command
-        .env("PATH", shell::search_path())
+        .env("PATH", under_test::search_path())
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log file"))
         .stderr(log)
@@ -181,24 +183,24 @@ fn spawn(command: &mut Command, log: &Path) -> Child {
 impl Drop for Docker {
     fn drop(&mut self) {
         let left = || {
-            let left = leaks::of_containers(1, self.dir.path(), &self.cgroup(), &self.mounts);
-            // dockerd keeps the host's network at hand once a container has used it.
+            let left = leaks::left_by_containers(1, self.dir.path(), &self.cgroup(), &self.mounts);
+            // dockerd keeps the host's network namespace mounted once a container has used it.
             left.into_iter().filter(|line| !line.contains("/run/docker/netns/default")).collect::<Vec<_>>()
         };
-        let clean = shell::poll_for(shell::SOON, || left().is_empty().then_some(()));
+        let clean = shell::poll_for(shell::SETTLE_TIMEOUT, || left().is_empty().then_some(()));
         let left = left();
         for daemon in [&self.dockerd, &self.containerd] {
             let mut daemon = lock(daemon);
             shell::signal(daemon.id(), "TERM");
-            let _ = shell::end(&mut daemon);
+            let _ = shell::wait(&mut daemon);
         }
         leaks::remove_cgroups(&self.cgroup());
-        RUNS.store(false, Ordering::SeqCst);
+        RUNNING.store(false, Ordering::SeqCst);
         if clean.is_none() || std::thread::panicking() {
             eprintln!("{}", self.log());
         }
         if clean.is_none() && !std::thread::panicking() {
-            panic!("containers have left behind: {left:#?}");
+            panic!("containers left behind: {left:#?}");
         }
     }
 }
@@ -210,31 +212,31 @@ pub struct Named<'a> {
 }
 
 impl Named<'_> {
-    /// What `docker inspect --format` says.
+    /// What `docker inspect --format` prints.
     pub fn inspect(&self, format: &str) -> String {
-        let said = self.docker.does(&format!("docker inspect --format '{format}' {}", self.name));
-        said.trim_end().to_owned()
+        let output = self.docker.sh(&format!("docker inspect --format '{format}' {}", self.name));
+        output.trim_end().to_owned()
     }
 
-    /// Waits until `docker inspect --format` says so.
+    /// Waits until `docker inspect --format` prints a value.
     pub fn wait_for(&self, format: &str, value: &str) {
         let found = shell::poll(|| (self.inspect(format) == value).then_some(()));
         assert!(found.is_some(), "{format} is {}, not {value}: {}", self.inspect(format), self.logs());
     }
 
-    /// Both of the container's outputs.
+    /// The container's standard output, then its standard error.
     pub fn logs(&self) -> String {
-        let said = self.docker.says(&format!("docker logs {}", self.name));
-        said.stdout + &said.stderr
+        let output = self.docker.try_sh(&format!("docker logs {}", self.name));
+        output.stdout + &output.stderr
     }
 
-    /// Waits until the log holds a text.
+    /// Waits until the log contains a text.
     pub fn wait_for_log(&self, text: &str) {
         let found = shell::poll(|| self.logs().contains(text).then_some(()));
         assert!(found.is_some(), "no {text:?} in the log: {}", self.logs());
     }
 
-    /// A file in the container's cgroup.
+    /// The content of a file in the container's cgroup.
     pub fn cgroup_file(&self, name: &str) -> String {
         let id = self.inspect("{{.Id}}");
         let cgroups = leaks::cgroups(&self.docker.cgroup());
@@ -246,6 +248,6 @@ impl Named<'_> {
 
 impl Drop for Named<'_> {
     fn drop(&mut self) {
-        self.docker.says(&format!("docker rm --force {} >/dev/null 2>&1", self.name));
+        self.docker.try_sh(&format!("docker rm --force {} >/dev/null 2>&1", self.name));
     }
 }

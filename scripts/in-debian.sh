@@ -1,34 +1,34 @@
 #!/usr/bin/env bash
-# Runs a command where containerd and Docker come from another Debian release,
-# in namespaces of its own that end with the command; this repository is there,
-# writable and in its place:
+# Runs a command with the containerd and Docker of another Debian release, in
+# namespaces that end with the command. This repository is mounted writable at its
+# usual path:
 #
-#   scripts/lab.sh trixie|forky COMMAND [ARGUMENT...]
+#   scripts/in-debian.sh trixie|forky COMMAND [ARGUMENT...]
 #
-# The release is kept in .cache/debian and left as it is: what is written to it
-# is gone at the end. No engine runs yet: the tests start theirs.
+# The release is kept unchanged in .cache/debian; whatever the command writes to it is
+# discarded. Neither engine is started: the tests start their own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-say() { echo "lab: $*" >&2; }
+say() { echo "in-debian: $*" >&2; }
 die() {
   say "$*"
   exit 1
 }
 
-usage="usage: scripts/lab.sh trixie|forky COMMAND [ARGUMENT...]"
+usage="usage: scripts/in-debian.sh trixie|forky COMMAND [ARGUMENT...]"
 packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,docker-buildx,docker-cli,docker.io
 packages+=,iproute2,iptables,procps,runc
 release=${1:?$usage}
 root=$PWD/.cache/debian/$release
 
-# The release is made anew where it was made for other packages.
-is_made() { [[ -d $root && $(cat "$root.packages" 2>/dev/null) == "$packages" ]]; }
+# A release that was installed with other packages is installed again.
+is_installed() { [[ -d $root && $(cat "$root.packages" 2>/dev/null) == "$packages" ]]; }
 
-make_root() {
+install_release() {
   local scripts=/usr/share/debootstrap/scripts partial=$root.partial mirror
-  command -v debootstrap >/dev/null || die "debootstrap is missing: run scripts/setup.sh lab"
-  # Older debootstraps do not know newer releases, which are made like sid.
+  command -v debootstrap >/dev/null || die "debootstrap is missing: run scripts/setup.sh debian"
+  # An older debootstrap has no script for a newer release; the one for sid works.
   local script=$release
   [[ -e $scripts/$release ]] || script=sid
   mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -44,8 +44,8 @@ make_root() {
   echo "$packages" >"$root.packages"
 }
 
-# Runs as the first process of the namespaces: it collects orphans, and with it
-# everything ends.
+# Runs as the first process of the namespaces: it reaps orphans, and its end ends
+# everything in them.
 enter() {
   local repository=$PWD directory
   mount -t tmpfs tmpfs /mnt
@@ -67,17 +67,19 @@ enter() {
   cd "$repository"
   export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
   ip link set lo up
-  hostname lab
+  hostname debian
   local code=0
   "$@" || code=$?
   exit "$code"
 }
 
-if [[ ${SSR_LAB:-} == "$release" ]]; then
+# Set below, for this script's second run, and read by the tests.
+if [[ ${SSR_DEBIAN_RELEASE:-} == "$release" ]]; then
   enter "${@:2}"
 fi
 [[ $release == trixie || $release == forky ]] || die "$usage"
 [[ $# -gt 1 ]] || die "$usage"
-[[ $EUID -eq 0 ]] || die "run this as root: it makes namespaces and mounts"
-is_made || make_root
-SSR_LAB=$release exec unshare --mount --net --pid --uts --ipc --fork --kill-child --propagation private "$0" "$@"
+[[ $EUID -eq 0 ]] || die "run this as root: it creates namespaces and mounts"
+is_installed || install_release
+SSR_DEBIAN_RELEASE=$release exec unshare --mount --net --pid --uts --ipc --fork --kill-child \
+  --propagation private "$0" "$@"

@@ -1,5 +1,4 @@
-//! A kubelet's side, as far as these tests need one: pods and their containers
-//! over CRI.
+//! A CRI client: pods and their containers, managed as a kubelet does.
 
 use std::time::Duration;
 
@@ -16,55 +15,55 @@ use k8s_cri::v1::{
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
 
-use crate::config::PAUSE;
-use crate::shell::{self, HANG};
-use crate::{Image, Lab, leaks};
+use super::config::PAUSE;
+use super::containerd::Containerd;
+use crate::images::Image;
+use crate::leaks;
+use crate::shell::{self, HANG_TIMEOUT};
 
-/// The runtime handler that the pods name.
+/// The runtime handler of the pods.
 const HANDLER: &str = "ssr";
 
-/// A connection to containerd.
+/// A connection to containerd's CRI service.
 pub struct Cri<'a> {
-    lab: &'a Lab,
+    containerd: &'a Containerd,
     runtime: tokio::runtime::Runtime,
     client: RuntimeServiceClient<Channel>,
 }
 
-/// Calls a method, waits for the answer and returns it.
+/// Calls a method and returns its response.
 macro_rules! call {
     ($cri:expr, $method:ident, $request:expr) => {{
         let mut client = $cri.client.clone();
         let mut request = Request::new($request);
-        request.set_timeout(HANG);
+        request.set_timeout(HANG_TIMEOUT);
         $cri.runtime.block_on(client.$method(request)).map(Response::into_inner)
     }};
 }
 
 impl<'a> Cri<'a> {
-    /// Connects to the lab's containerd.
-    pub fn of(lab: &'a Lab) -> Self {
+    /// Connects to a containerd that was started for CRI.
+    pub fn connect(containerd: &'a Containerd) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let connect = async {
-            let endpoint = Endpoint::from_shared(format!("unix://{}", lab.socket().display()))?;
+            let endpoint = Endpoint::from_shared(format!("unix://{}", containerd.socket().display()))?;
             endpoint.connect().await
         };
         let channel = runtime.block_on(connect).expect("containerd listens");
-        // What keeps a pod's namespaces is an image like any other.
-        lab.linux_image();
-        let linux = lab.linux_image().name();
-        let tag = shell::run(&mut lab.ctr(["image", "tag", "--force", linux, PAUSE])).success();
+        let linux = containerd.linux_image().name();
+        let tag = shell::run(&mut containerd.ctr(["image", "tag", "--force", linux, PAUSE])).success();
         assert!(tag.stdout.contains(PAUSE), "{}", tag.stdout);
-        Self { lab, runtime, client: RuntimeServiceClient::new(channel) }
+        Self { containerd, runtime, client: RuntimeServiceClient::new(channel) }
     }
 
-    /// Runs a pod without containers, each of which will have its own processes.
-    /// `ports` are containers' ports and the host's that lead to them.
+    /// Runs a pod without containers, each of which will have its own PID namespace.
+    /// `ports` pairs container ports with the host ports that lead to them.
     pub fn run_pod(&self, name: &str, ports: &[(i32, i32)]) -> Pod<'_> {
         self.run_pod_with(name, ports, NamespaceMode::Container)
     }
 
-    /// Runs a pod without containers, which will see each other's processes.
-    pub fn run_pod_of_shared_processes(&self, name: &str) -> Pod<'_> {
+    /// Runs a pod without containers, which will share a PID namespace.
+    pub fn run_pod_with_shared_pids(&self, name: &str) -> Pod<'_> {
         self.run_pod_with(name, &[], NamespaceMode::Pod)
     }
 
@@ -83,10 +82,10 @@ impl<'a> Cri<'a> {
                 attempt: 0,
             }),
             hostname: name.to_owned(),
-            log_directory: self.lab.dir().join(name).to_str().expect("an ordinary path").to_owned(),
+            log_directory: self.containerd.dir().join(name).to_str().expect("an ordinary path").to_owned(),
             port_mappings: ports.collect(),
             linux: Some(LinuxPodSandboxConfig {
-                cgroup_parent: format!("/{}/pod-{name}", self.lab.cgroup()),
+                cgroup_parent: format!("/{}/pod-{name}", self.containerd.cgroup()),
                 security_context: Some(LinuxSandboxSecurityContext {
                     namespace_options: Some(namespaces.clone()),
                     ..Default::default()
@@ -103,7 +102,7 @@ impl<'a> Cri<'a> {
     }
 }
 
-/// A pod; removed where the value ends.
+/// A pod, removed when the value is dropped.
 pub struct Pod<'a> {
     cri: &'a Cri<'a>,
     id: String,
@@ -116,46 +115,47 @@ pub struct Pod<'a> {
 pub struct Spec<'a> {
     /// The container's name in the pod.
     pub name: &'a str,
-    /// Replaces the image's entrypoint, where there is one.
+    /// Replaces the image's entrypoint, if it is not empty.
     pub command: &'a [&'a str],
-    /// The environment.
+    /// The environment's variables.
     pub env: &'a [(&'a str, &'a str)],
-    /// The most memory, in bytes; 0 for no limit.
+    /// The memory limit, in bytes. 0 means none.
     pub memory: i64,
 }
 
 impl Pod<'_> {
-    /// The pod's id, which is its shim's too.
+    /// The pod's id, which is also its shim's.
     pub fn id(&self) -> &str {
         &self.id
     }
 
-    /// The pod's own address.
+    /// The pod's IP address.
     pub fn ip(&self) -> String {
         let request = PodSandboxStatusRequest { pod_sandbox_id: self.id.clone(), verbose: false };
         let status = call!(self.cri, pod_sandbox_status, request).expect("a status").status;
         status.expect("a status").network.expect("a network").ip
     }
 
-    /// Whether there are figures of the pod as a whole, and for how many containers.
-    pub fn stats(&self) -> usize {
+    /// Reads the pod's statistics, and returns for how many containers there are any.
+    pub fn count_stats(&self) -> usize {
         let request = PodSandboxStatsRequest { pod_sandbox_id: self.id.clone() };
-        let stats = call!(self.cri, pod_sandbox_stats, request).expect("figures").stats.expect("figures");
-        let linux = stats.linux.expect("figures of Linux");
+        let stats =
+            call!(self.cri, pod_sandbox_stats, request).expect("statistics").stats.expect("statistics");
+        let linux = stats.linux.expect("Linux statistics");
         let memory = linux.memory.expect("memory").working_set_bytes.expect("memory");
-        assert!(memory.value > 0, "the pod needs no memory");
+        assert!(memory.value > 0, "the pod uses no memory");
         linux.containers.len()
     }
 
     /// Creates and starts a container.
-    pub fn start(&self, image: &Image, spec: &Spec) -> InPod<'_> {
+    pub fn start(&self, image: &Image, spec: &Spec) -> PodContainer<'_> {
         let container = self.create(image, spec).unwrap_or_else(|status| panic!("{status}"));
         container.start().unwrap_or_else(|status| panic!("{status}"));
         container
     }
 
     /// Creates a container.
-    pub fn create(&self, image: &Image, spec: &Spec) -> Result<InPod<'_>, Status> {
+    pub fn create(&self, image: &Image, spec: &Spec) -> Result<PodContainer<'_>, Status> {
         let log_path = format!("{}.log", spec.name);
         let env =
             |(key, value): &(&str, &str)| KeyValue { key: (*key).to_owned(), value: (*value).to_owned() };
@@ -183,19 +183,19 @@ impl Pod<'_> {
             sandbox_config: Some(self.config.clone()),
         };
         let id = call!(self.cri, create_container, request)?.container_id;
-        Ok(InPod { pod: self, id, log: format!("{}/{log_path}", self.config.log_directory) })
+        Ok(PodContainer { pod: self, id, log: format!("{}/{log_path}", self.config.log_directory) })
     }
 
-    /// Stops the pod and all that is in it, and removes both.
+    /// Stops the pod with its containers, and removes them.
     pub fn stop(self) {
-        self.end().unwrap_or_else(|status| panic!("{status}"));
+        self.remove().unwrap_or_else(|status| panic!("{status}"));
     }
 
-    fn end(&self) -> Result<(), Status> {
+    fn remove(&self) -> Result<(), Status> {
         call!(self.cri, stop_pod_sandbox, StopPodSandboxRequest { pod_sandbox_id: self.id.clone() })?;
         call!(self.cri, remove_pod_sandbox, RemovePodSandboxRequest { pod_sandbox_id: self.id.clone() })?;
-        // The pod's own cgroup is the kubelet's to remove. It goes when it is empty.
-        for cgroup in leaks::cgroups(self.cri.lab.cgroup()) {
+        // Removing the pod's own cgroup is the kubelet's task. It succeeds once it is empty.
+        for cgroup in leaks::cgroups(self.cri.containerd.cgroup()) {
             if cgroup.ends_with(format!("pod-{}", self.config.hostname)) {
                 let _ = std::fs::remove_dir(cgroup);
             }
@@ -206,28 +206,28 @@ impl Pod<'_> {
 
 impl Drop for Pod<'_> {
     fn drop(&mut self) {
-        // Of a pod that is gone there is nothing to stop: no error in CRI.
-        if let Err(status) = self.end() {
-            eprintln!("the pod stays: {status}");
+        // CRI does not fail to stop a pod that has been removed.
+        if let Err(status) = self.remove() {
+            eprintln!("the pod is not removed: {status}");
         }
     }
 }
 
-/// A container in a pod; it goes with the pod.
-pub struct InPod<'a> {
+/// A container in a pod. It is removed with the pod.
+pub struct PodContainer<'a> {
     pod: &'a Pod<'a>,
     id: String,
     log: String,
 }
 
-impl InPod<'_> {
+impl PodContainer<'_> {
     /// Starts the container.
     pub fn start(&self) -> Result<(), Status> {
         let request = StartContainerRequest { container_id: self.id.clone() };
         call!(self.pod.cri, start_container, request).map(|_| ())
     }
 
-    /// Runs a command in the container to its end.
+    /// Runs a command in the container to completion.
     pub fn exec(&self, cmd: &[&str]) -> Result<ExecSyncResponse, Status> {
         let request = ExecSyncRequest {
             container_id: self.id.clone(),
@@ -237,19 +237,19 @@ impl InPod<'_> {
         call!(self.pod.cri, exec_sync, request)
     }
 
-    /// What a kubelet asks for all the time.
+    /// The container's status, which a kubelet polls.
     pub fn status(&self) -> ContainerStatus {
         let request = ContainerStatusRequest { container_id: self.id.clone(), verbose: false };
         call!(self.pod.cri, container_status, request).expect("a status").status.expect("a status")
     }
 
-    /// The figures that a kubelet shows and evicts by.
+    /// The container's statistics, which a kubelet reports and evicts by.
     pub fn stats(&self) -> ContainerStats {
         let request = ContainerStatsRequest { container_id: self.id.clone() };
-        call!(self.pod.cri, container_stats, request).expect("figures").stats.expect("figures")
+        call!(self.pod.cri, container_stats, request).expect("statistics").stats.expect("statistics")
     }
 
-    /// Sets another limit of memory, in bytes.
+    /// Changes the memory limit, in bytes.
     pub fn limit_memory(&self, memory_limit_in_bytes: i64) {
         let request = UpdateContainerResourcesRequest {
             container_id: self.id.clone(),
@@ -259,7 +259,8 @@ impl InPod<'_> {
         call!(self.pod.cri, update_container_resources, request).expect("an update");
     }
 
-    /// Asks the container to stop, and returns its exit code.
+    /// Stops the container, which is killed after the grace period, and returns its exit
+    /// code.
     pub fn stop(&self, grace: Duration) -> i32 {
         let timeout = grace.as_secs().try_into().expect("a short time");
         let request = StopContainerRequest { container_id: self.id.clone(), timeout };
@@ -267,11 +268,11 @@ impl InPod<'_> {
         self.wait().exit_code
     }
 
-    /// Waits until the container has ended.
+    /// Waits until the container has exited.
     pub fn wait(&self) -> ContainerStatus {
-        let ended =
+        let exited =
             || Some(self.status()).filter(|status| status.state == ContainerState::ContainerExited as i32);
-        shell::poll(ended).unwrap_or_else(|| panic!("the container goes on: {}", self.log()))
+        shell::poll(exited).unwrap_or_else(|| panic!("the container keeps running: {}", self.log()))
     }
 
     /// Removes the container from the pod.
@@ -280,8 +281,8 @@ impl InPod<'_> {
         call!(self.pod.cri, remove_container, request).expect("a removal");
     }
 
-    /// The container's log, as `kubectl logs` reads it: each line with its time
-    /// and the name of the output.
+    /// The container's log as containerd writes it for a kubelet: each line with its time
+    /// and the name of its stream.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }

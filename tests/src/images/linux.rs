@@ -1,4 +1,4 @@
-//! An ordinary Linux image, made of the machine's busybox.
+//! An ordinary Linux image, made from the machine's busybox.
 
 use std::fs;
 use std::path::Path;
@@ -6,26 +6,26 @@ use std::path::Path;
 use serde_json::json;
 use tar::{Builder, EntryType, Header};
 
-use crate::oci_archive::{self, TAR_LAYER, file};
+use super::oci_archive::{self, TAR_LAYER, file};
 use crate::shell;
 
 /// The machine's own platform.
-pub(crate) const PLATFORM: &str = match std::env::consts::ARCH.as_bytes() {
+pub(super) const PLATFORM: &str = match std::env::consts::ARCH.as_bytes() {
     b"x86_64" => "linux/amd64",
     b"aarch64" => "linux/arm64",
-    _ => panic!("tests of Linux images know x86_64 and aarch64"),
+    _ => panic!("the Linux image is made for x86_64 and aarch64 only"),
 };
 
-/// A program that is no ELF file.
+/// A program that is not an ELF file.
 const SCRIPT: &str = "#!/bin/sh\necho \"a script, given $*\"\n";
 
-/// Writes the archive.
-pub(crate) fn pack(name: &str, archive: &Path) {
+/// Writes the image's archive.
+pub(super) fn pack(name: &str, archive: &Path) {
     let config = json!({ "Cmd": ["/bin/sleep", "1000000"], "Env": ["PATH=/bin"], "WorkingDir": "/" });
     oci_archive::write(archive, name, PLATFORM, config, &[(TAR_LAYER, layer())]);
 }
 
-/// busybox under each of its names, a script, and who is who.
+/// busybox under each of its names, a script, and the files of users and groups.
 fn layer() -> Vec<u8> {
     let busybox = fs::read("/bin/busybox").expect("busybox: run `scripts/setup.sh containerd`");
     let names = shell::run(std::process::Command::new("/bin/busybox").arg("--list")).success().stdout;
