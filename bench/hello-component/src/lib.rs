@@ -8,10 +8,10 @@ struct Hello;
 impl Guest for Hello {
     fn handle(_request: IncomingRequest, out: ResponseOutparam) {
         let response = OutgoingResponse::new(Fields::new());
-        let body = response.body().expect("a body is taken once");
+        let body = response.body().expect("the body is taken once");
         ResponseOutparam::set(out, Ok(response));
-        let stream = body.write().expect("a stream is taken once");
-        // Nobody is left to tell when the client has gone.
+        let stream = body.write().expect("the stream is taken once");
+        // When the client has gone, there is no one to report an error to.
         let _ = stream.blocking_write_and_flush(b"Hello\n");
         drop(stream);
         let _ = OutgoingBody::finish(body, None);

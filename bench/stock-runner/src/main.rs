@@ -1,6 +1,6 @@
-//! `containerd-shim-ssrstock-v1`: our web server under the stock lifecycle of
-//! `containerd-shim-wasm`, the baseline that our own task service is compared
-//! with. Its runtime name is `io.containerd.ssrstock.v1`.
+//! `containerd-shim-ssrstock-v1` (runtime `io.containerd.ssrstock.v1`): our web server
+//! under the stock lifecycle of `containerd-shim-wasm`, the baseline for our own task
+//! service.
 
 mod sandbox;
 

@@ -1,5 +1,5 @@
-//! What runs inside the container: the web server, given the image's entrypoint
-//! and environment.
+//! What runs in the container: the web server, with the image's entrypoint and
+//! environment.
 
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
@@ -7,7 +7,7 @@ use ssr_server::Provision;
 
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
 const UNUSABLE_MODULE: u8 = 65;
-/// Exit code for a failure that is nobody's image's or setting's (EX_SOFTWARE).
+/// Exit code for a failure that neither the image nor a setting caused (EX_SOFTWARE).
 const INTERNAL: u8 = 70;
 
 /// A site in a container.
@@ -15,15 +15,15 @@ const INTERNAL: u8 = 70;
 pub struct Site;
 
 impl Sandbox for Site {
-    /// Takes whatever is not a Linux container. A refusal here would reach the
-    /// person as "can't handle spec" and nothing else; the server names the file
-    /// and what is wrong with it on the container's stderr.
+    /// Accepts everything that is not a Linux container. The user would see a rejection
+    /// only as "can't handle spec"; the server's error on the container's stderr names
+    /// the file and the problem.
     async fn can_handle(&self, _ctx: &impl RuntimeContext) -> anyhow::Result<()> {
         Ok(())
     }
 
-    /// Never returns an error: the caller would log it where the person who
-    /// started the container cannot see it, and exit with 137.
+    /// Never returns an error: the caller would log it where the user who started the
+    /// container cannot see it, and exit with 137.
     async fn run_wasi(&self, ctx: &impl RuntimeContext) -> anyhow::Result<i32> {
         let entrypoint = ctx.entrypoint();
         let module = match entrypoint.source {
@@ -44,20 +44,19 @@ impl Sandbox for Site {
     }
 }
 
-/// Runs the server on a thread of its own: it brings its own runtime, which must
-/// not be nested in the one this is called from.
+/// Runs the server on a separate thread: it starts a tokio runtime, which cannot be
+/// nested in the caller's.
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
     let code = module.map_or(Provision::Here, Provision::Bytes);
-    let server = std::thread::Builder::new()
-        .name("ssr".to_owned())
-        .spawn(move || ssr_server::run(&args, &env, code));
+    let server =
+        std::thread::Builder::new().name("ssr".to_owned()).spawn(move || ssr_server::run(&args, &env, code));
     match server.map(|thread| thread.join()) {
         Ok(Ok(code)) => code,
-        // The panic's message is on stderr already.
+        // The panic message is on stderr already.
         Ok(Err(_)) => INTERNAL,
         Err(error) => {
             eprintln!(
-                "ssr: cannot start a thread ({error}): the container's limit of \
+                "ssr: cannot start a thread ({error}): the container's limit on \
                  processes (pids) may be too low"
             );
             INTERNAL
@@ -65,8 +64,8 @@ fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>)
     }
 }
 
-/// The container's environment as pairs. A bare name is an empty value, as
-/// Docker reads it.
+/// The container's environment as pairs. A name without `=` has an empty value, as in
+/// Docker.
 fn variables(env: &[String]) -> Vec<(String, String)> {
     env.iter()
         .map(|entry| entry.split_once('=').unwrap_or((entry, "")))

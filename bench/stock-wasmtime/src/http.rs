@@ -20,7 +20,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// The variable by which runwasi's shim is told where to listen.
+/// The environment variable that tells runwasi's shim where to listen.
 const ADDRESS: &str = "WASMTIME_HTTP_PROXY_SOCKET_ADDR";
 
 struct State {
@@ -58,18 +58,18 @@ impl Handler {
         let request = store.data_mut().http().new_incoming_request(Scheme::Http, request)?;
         let out = store.data_mut().http().new_response_outparam(sender)?;
         let instance = self.component.instantiate_async(&mut store).await?;
-        // The handler goes on after the head of its response.
+        // The handler continues after it has sent the head of its response.
         tokio::spawn(async move {
             let handler = instance.wasi_http_incoming_handler();
             if let Err(error) = handler.call_handle(store, request, out).await {
                 eprintln!("stockwasmtime: {error:#}");
             }
         });
-        Ok(receiver.await.context("the component gave no response")??)
+        Ok(receiver.await.context("the component sent no response")??)
     }
 }
 
-/// Serves until SIGTERM or SIGINT; returns the exit code.
+/// Serves until SIGTERM or SIGINT, and returns the exit code.
 pub async fn serve(component: &Component, mut env: Vec<(String, String)>) -> Result<i32> {
     let address = env.iter().position(|(name, _)| name == ADDRESS).map(|at| env.swap_remove(at).1);
     let address: SocketAddr = address.as_deref().unwrap_or("0.0.0.0:8080").parse().context(ADDRESS)?;

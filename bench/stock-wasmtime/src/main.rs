@@ -1,8 +1,8 @@
-//! `containerd-shim-stockwasmtime-v1`: wasi:http components under the stock
-//! lifecycle of `containerd-shim-wasm`. runwasi's own shim for wasmtime is not
-//! published as a crate; this one does what that one does with such a component:
-//! it is compiled once, by the hook that keeps the code in containerd's content
-//! store, and each request gets an instance from the pool.
+//! `containerd-shim-stockwasmtime-v1`: wasi:http components under the stock lifecycle of
+//! `containerd-shim-wasm`. runwasi's own shim for wasmtime is not published as a crate.
+//! This one treats such a component in the same way: a hook compiles it once and keeps
+//! the code in containerd's content store, and each request gets an instance from the
+//! pool.
 
 mod http;
 
@@ -29,7 +29,7 @@ impl Shim for Stock {
     }
 
     async fn compiler() -> Option<impl Compiler> {
-        // Without the pool, which the shim itself has no use for.
+        // Without the pool, which compiling does not need.
         Some(Precompiler(Engine::default()))
     }
 }
@@ -61,7 +61,7 @@ impl Sandbox for Server {
         let bytes = ctx.entrypoint().source.as_bytes()?.into_owned();
         let env = ctx.envs().iter().filter_map(|entry| entry.split_once('='));
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        // On a thread of its own, because a runtime cannot be started in another.
+        // On a separate thread, because a tokio runtime cannot be started inside another.
         let server = std::thread::spawn(move || serve(&bytes, env));
         server.join().unwrap_or_else(|_| bail!("the server panicked"))
     }
@@ -73,8 +73,8 @@ fn serve(bytes: &[u8], env: Vec<(String, String)>) -> Result<i32> {
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     let engine = Engine::new(&config)?;
     let component = match Engine::detect_precompiled(bytes) {
-        // SAFETY: the bytes are those that `Precompiler` put into the content
-        // store, which only root can write to.
+        // SAFETY: `Precompiler` put the bytes into the content store, which only root can
+        // write to.
         Some(Precompiled::Component) => unsafe { Component::deserialize(&engine, bytes) },
         _ => Component::from_binary(&engine, bytes),
     };
