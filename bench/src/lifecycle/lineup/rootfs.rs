@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
-use ssr_e2e::http;
+use ssr_e2e::{http, shell};
 
 use crate::args::Args;
 use crate::command::run;
@@ -109,7 +109,7 @@ impl Server {
         command.arg("serve").arg(&args.module).arg(&args.assets);
         command.env("SSR_LISTEN", format!("127.0.0.1:{port}")).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self { process: command.spawn().context("ssr serve")?, port };
-        let answers = ssr_e2e::shell::poll(|| http::is_open(port).then_some(()));
+        let answers = shell::poll(|| http::is_open(port).then_some(()));
         answers.context("ssr serve does not answer")?;
         Ok(server)
     }
