@@ -1,5 +1,5 @@
-// console.*: one line of text for each call, sent to the host, which puts the
-// request's id before it and writes it to the container's standard error.
+// console.*: each call sends its text to the host, which prefixes it with the
+// request's id and writes it to the container's standard error.
 
 const MAX_DEPTH = 4;
 const MAX_ITEMS = 100;
@@ -49,7 +49,7 @@ function describeObject(value, depth, seen) {
   return prefix + list('{', '}', shown);
 }
 
-/** An error as V8 prints it: name and message, the stack, and the chain of causes. */
+/** Formats an error like V8: name and message, stack, chain of causes. */
 export function describeError(error) {
   let text = `${error.name}: ${error.message}`;
   if (error.stack) text += `\n${String(error.stack).trimEnd()}`;
@@ -86,7 +86,7 @@ function inspect(value, depth, seen) {
   return text;
 }
 
-/** Formats arguments as `console.log` does, `%s %d %i %f %j %o %O %c` included. */
+/** Formats arguments like `console.log`, including `%s %d %i %f %j %o %O %c`. */
 export function format(args) {
   let rest = args;
   let text = '';
@@ -121,13 +121,13 @@ export function format(args) {
   return text + rest.map((arg) => inspect(arg, 0, new Set())).join(' ');
 }
 
-// The numbers are the render ABI's log levels.
+// The log levels of the render ABI.
 const ERROR = 0;
 const WARN = 1;
 const INFO = 2;
 const DEBUG = 3;
 
-/** Makes the global `console`. `log(level, text)` is the host's. */
+/** Creates the global `console`. `log(level, text)` is the host's function. */
 export function makeConsole(log) {
   const counts = new Map();
   const timers = new Map();

@@ -1,4 +1,4 @@
-// TextEncoder and TextDecoder for UTF-8, over the engine's own conversions.
+// TextEncoder and TextDecoder for UTF-8, on top of the engine's conversions.
 
 function asBytes(input) {
   if (input instanceof Uint8Array) return input;
@@ -7,7 +7,7 @@ function asBytes(input) {
   return new Uint8Array(input);
 }
 
-/** How many bytes at the end of `bytes` are the start of a character that goes on. */
+/** How many bytes at the end of `bytes` belong to an incomplete character. */
 function unfinished(bytes) {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const byte = bytes[bytes.length - back];
@@ -52,7 +52,7 @@ export function makeEncoding({ encode, decode }) {
         )
       ) {
         throw new RangeError(
-          `TextDecoder: the encoding '${label}' is not supported, only utf-8 is`,
+          `TextDecoder: unsupported encoding '${label}'; only utf-8 is supported`,
         );
       }
       this.#fatal = Boolean(fatal);

@@ -1,7 +1,7 @@
-// The site's environment. A pod's has hundreds of variables and a page reads
-// two, so the object is made when it is first looked at.
+// The site's environment. A pod may have hundreds of variables while a page
+// reads two, so the text is only parsed on first access.
 
-/** An object of the variables in `text` (`NAME=value\0` each). */
+/** An object with the variables in `text` (`NAME=value\0` each). */
 export function makeEnv(text) {
   const variables = {};
   let unread = text;

@@ -1,5 +1,5 @@
-// Event, EventTarget, AbortController, AbortSignal, MessageChannel: the parts of DOM events that
-// server rendering uses. There is no tree, so nothing captures or bubbles.
+// Event, EventTarget, AbortController, AbortSignal, MessageChannel: the DOM event
+// APIs that server rendering uses. There is no tree, so nothing captures or bubbles.
 
 export class Event {
   #type;
@@ -144,7 +144,7 @@ class MessagePort extends EventTarget {
   close() {}
 }
 
-/** Message ports within one realm: React's server renderer schedules its work with them. */
+/** Message ports within one realm. React's server renderer schedules its work with them. */
 export class MessageChannel {
   port1 = new MessagePort();
   port2 = new MessagePort();

@@ -1,5 +1,5 @@
-// The web APIs of the engine: everything a site's server code may expect beyond
-// ECMAScript itself. `native` is the engine's side (src/native.rs).
+// The web APIs of the engine: everything that a site's server code can use beyond
+// ECMAScript itself. `native` holds the engine's functions (src/native.rs).
 
 import {
   ByteLengthQueuingStrategy,
@@ -19,14 +19,16 @@ import {
   EventTarget,
   MessageChannel,
 } from './events.js';
-import { Headers, Request, Response } from './fetch.js';
+import { Request, Response } from './fetch.js';
+import { Headers } from './headers.js';
 import { describeThrown, makeSite } from './site.js';
 import { makeTimers } from './timers.js';
 import { makeUrl } from './url.js';
 
 /**
- * Puts the web APIs on the global object. Returns what the engine calls:
- * `runTimers`, `clearTimers`, and `makeSite(namespace, template)`.
+ * Defines the web APIs on the global object. Returns the functions that the
+ * engine calls: `runTimers`, `clearTimers`, `describeThrown(error)` and
+ * `makeSite(namespace, template)`.
  */
 export function install(native) {
   const define = (globals) => {
@@ -96,7 +98,7 @@ export function install(native) {
       language: 'en',
     },
     process: {
-      // Frameworks choose their production code by this while they load.
+      // Frameworks check this while they load and then use their production code.
       env: { NODE_ENV: 'production' },
       nextTick: (callback, ...args) => queueMicrotask(() => callback(...args)),
     },
@@ -107,7 +109,7 @@ export function install(native) {
     CountQueuingStrategy,
   });
   Math.random = native.random;
-  // The performance clock counts from the start of the request, not of the build.
+  // The performance clock starts with the request, not with the build.
   Object.defineProperty(performance, 'timeOrigin', { get: native.timeOrigin });
 
   return {

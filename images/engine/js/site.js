@@ -1,19 +1,13 @@
-// From the site's exports to one function that answers a request.
+// Turns the site's exports into one function that answers a request.
 
-import {
-  flattenHeaders,
-  Headers,
-  Incoming,
-  Request,
-  Response,
-  rawBody,
-  toBytes,
-} from './fetch.js';
+import { rawBody, toBytes } from './body.js';
+import { Incoming, Request, Response } from './fetch.js';
+import { flattenHeaders, Headers } from './headers.js';
 
 const HTML = 'content-type\ntext/html; charset=utf-8\n';
 const OUTLETS = /<!--\s*(ssr-outlet|app-html|app-head)\s*-->/g;
 
-/** Cuts index.html at its outlets: texts, and between them the names of what goes there. */
+/** Splits index.html at its outlets: the texts, and the outlet between each two of them. */
 function cutTemplate(template) {
   const texts = [];
   const outlets = [];
@@ -26,7 +20,7 @@ function cutTemplate(template) {
   texts.push(template.slice(end));
   if (!outlets.includes('html')) {
     throw new Error(
-      'the template has no outlet for the page: put <!--ssr-outlet--> or <!--app-html--> where it belongs',
+      'the template has no outlet for the page: add <!--ssr-outlet--> or <!--app-html--> where the page goes',
     );
   }
   return { texts, outlets, hasHead: outlets.includes('head') };
@@ -59,8 +53,8 @@ function describe(value) {
 }
 
 /**
- * Finds what the site exports (`default.fetch`, then `render`) and returns the
- * function that answers one request, synchronously where the site allows it.
+ * Looks up the site's export (`default.fetch`, then `render`) and returns the
+ * function that answers one request. It is synchronous unless the site is not.
  */
 export function makeSite(native, namespace, templateText) {
   const template = templateText == null ? null : cutTemplate(templateText);
@@ -104,7 +98,7 @@ export function makeSite(native, namespace, templateText) {
     ) {
       const got =
         page !== null && typeof page === 'object'
-          ? `html that is ${describe(page.html)}`
+          ? `an object whose html is ${describe(page.html)}`
           : describe(page);
       throw new TypeError(
         `${source} returned ${got}; return a string, { html, head, status, headers } or a Response`,
@@ -113,12 +107,12 @@ export function makeSite(native, namespace, templateText) {
     const status = page.status ?? 200;
     if (!Number.isInteger(status) || status < 200 || status > 599) {
       throw new RangeError(
-        `${source} returned the status '${status}': it must be a whole number from 200 to 599`,
+        `${source} returned the status '${status}'; it must be an integer from 200 to 599`,
       );
     }
     if (page.head != null && typeof page.head !== 'string') {
       throw new TypeError(
-        `${source} returned a head that is ${describe(page.head)}; it must be a string`,
+        `${source} returned an object whose head is ${describe(page.head)}; it must be a string`,
       );
     }
     native.respond(status, flatPageHeaders(page.headers), false);
@@ -134,7 +128,7 @@ export function makeSite(native, namespace, templateText) {
     const later = [];
     const ctx = {
       waitUntil: (promise) => {
-        // A failure of background work is reported, and is no failure of the page.
+        // A failure of background work is logged, but does not fail the page.
         later.push(
           Promise.resolve(promise).catch((error) =>
             console.error('ctx.waitUntil:', error),
@@ -168,7 +162,7 @@ export function makeSite(native, namespace, templateText) {
   };
 }
 
-/** What went wrong, as [message, stack], whatever was thrown. */
+/** Describes any thrown value as [message, stack]. */
 export function describeThrown(error) {
   if (error instanceof Error) {
     const cause =

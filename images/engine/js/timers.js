@@ -1,8 +1,8 @@
-// setTimeout and its kin. The engine has no event loop of its own: after the
-// promise jobs have run, it asks `runTimers` what is due and lets the host
-// sleep until then.
+// setTimeout and related functions. The engine has no event loop: when no promise
+// jobs are left, it calls `runTimers` and lets the host sleep until the next timer
+// is due.
 
-/** Makes the timer functions over a clock of milliseconds. */
+/** Creates the timer functions. `now()` returns the time in milliseconds. */
 export function makeTimers(now) {
   const pending = new Map();
   let lastId = 0;
@@ -37,8 +37,8 @@ export function makeTimers(now) {
       clearImmediate: stop,
     },
     /**
-     * Runs one timer that is due. Returns the milliseconds until the next one is,
-     * 0 after running one, -1 with none left.
+     * Runs one timer that is due and returns 0. If none is due, returns the
+     * milliseconds until the next one; if there are no timers, -1.
      */
     runTimers() {
       let first = null;
@@ -60,7 +60,7 @@ export function makeTimers(now) {
       first.callback(...first.args);
       return 0;
     },
-    /** Drops every timer; returns how many there were. */
+    /** Removes all timers and returns how many there were. */
     clear() {
       const count = pending.size;
       pending.clear();

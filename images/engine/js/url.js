@@ -1,5 +1,5 @@
-// URL and URLSearchParams. Parsing is the engine's (the `url` crate, which
-// follows the WHATWG standard); here are the objects around it.
+// URL and URLSearchParams, as objects around the engine's URL parser (the `url`
+// crate, which follows the WHATWG standard).
 
 function encodeForm(text) {
   return encodeURIComponent(text)
@@ -16,7 +16,7 @@ export function makeUrl({ urlParse, urlSet, encode, decode }) {
     const source = encode(text);
     const bytes = [];
     for (let i = 0; i < source.length; i++) {
-      const hex = source[i] === 0x25 ? text2(source, i + 1) : null;
+      const hex = source[i] === 0x25 ? hexByte(source, i + 1) : null;
       if (hex !== null) {
         bytes.push(hex);
         i += 2;
@@ -26,7 +26,8 @@ export function makeUrl({ urlParse, urlSet, encode, decode }) {
     }
     return decode(new Uint8Array(bytes), false);
   }
-  function text2(source, at) {
+  /** The byte that two hexadecimal digits at `at` stand for, or null. */
+  function hexByte(source, at) {
     const digits = String.fromCharCode(source[at] ?? 0, source[at + 1] ?? 0);
     return /^[0-9a-fA-F]{2}$/.test(digits) ? Number.parseInt(digits, 16) : null;
   }
@@ -41,7 +42,7 @@ export function makeUrl({ urlParse, urlSet, encode, decode }) {
             const [name, value, ...rest] = pair;
             if (value === undefined || rest.length > 0) {
               throw new TypeError(
-                'URLSearchParams: each pair must have two items',
+                'URLSearchParams: each pair must have exactly two items',
               );
             }
             this.#pairs.push([String(name), String(value)]);
@@ -135,7 +136,7 @@ export function makeUrl({ urlParse, urlSet, encode, decode }) {
     }
   }
 
-  // The order in which urlParse gives the parts.
+  // In the order in which urlParse returns them.
   const PARTS = [
     'href',
     'origin',
@@ -159,7 +160,7 @@ export function makeUrl({ urlParse, urlSet, encode, decode }) {
         base === undefined ? undefined : String(base),
       );
       if (this.#parts === undefined) {
-        const against = base === undefined ? '' : ` against the base '${base}'`;
+        const against = base === undefined ? '' : ` with base '${base}'`;
         throw new TypeError(`Invalid URL: '${url}'${against}`);
       }
     }

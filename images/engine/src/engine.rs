@@ -1,4 +1,4 @@
-//! A site in the engine: evaluated once, asked many times.
+//! A site in the engine: evaluated once, then called for each request.
 
 use std::cell::RefCell;
 use std::mem::ManuallyDrop;
@@ -14,14 +14,14 @@ use rquickjs::{
 use crate::fields::Fields;
 use crate::{host, native};
 
-/// The web APIs, bundled by `npm run build` here.
+/// The web APIs, bundled by `npm run build` in `images/engine`.
 const WEB_APIS: &str = include_str!("../dist/web-apis.js");
 
-/// How much a request may allocate before cycles are looked for. A collection
-/// would write to every object of the snapshot, so the usual request has none.
+/// How many bytes a request may allocate before the cycle collector runs. A
+/// collection writes to every object of the snapshot, so typical requests avoid it.
 const GARBAGE_BEFORE_COLLECTION: usize = 16 << 20;
 
-/// Why the site could not be evaluated, or a request not be answered.
+/// Why the site could not be evaluated or a request could not be answered.
 #[derive(Debug)]
 pub struct Failure {
     kind: u32,
@@ -30,7 +30,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// Tells the host.
+    /// Reports the failure to the host.
     pub fn report(&self) {
         host::fail(self.kind, &self.message, &self.stack);
     }
@@ -45,24 +45,25 @@ impl Failure {
 }
 
 thread_local! {
-    /// Rejected promises that nobody has handled yet, and why they were rejected.
+    /// Rejected promises that are not handled yet, with the reasons of their rejection.
     static UNHANDLED: RefCell<Vec<(Persistent<Value<'static>>, Persistent<Value<'static>>)>> =
         const { RefCell::new(Vec::new()) };
 }
 
 /// A site whose module has been evaluated.
 pub struct Site {
-    /// Never torn down: an instance ends by being dropped whole.
+    /// Never torn down: the whole instance is discarded instead.
     context: ManuallyDrop<Context>,
     answer: Persistent<Function<'static>>,
     apis: Persistent<Object<'static>>,
 }
 
 impl Site {
-    /// Evaluates the ES module `source`, called `name` in stack traces, and
-    /// finds what it exports. `template` is the index.html that `render` fills.
+    /// Evaluates the ES module `source`, named `name` in stack traces, and looks
+    /// up its exports. `template` is the index.html that `render` fills.
     pub fn evaluate(name: &str, source: &str, template: Option<&str>) -> Result<Self, Failure> {
-        let internal = |error: rquickjs::Error| Failure::threw(format!("the engine did not start: {error}"));
+        let internal =
+            |error: rquickjs::Error| Failure::threw(format!("cannot start the JavaScript engine: {error}"));
         let runtime = new_runtime().map_err(internal)?;
         runtime.set_loader(OneModule, OneModule);
         runtime.set_host_promise_rejection_tracker(Some(Box::new(track_rejection)));
@@ -74,19 +75,19 @@ impl Site {
         })?;
         runtime.run_gc();
         #[cfg(target_arch = "wasm32")]
-        // SAFETY: the context's runtime is live, and `new_runtime` gave it that allocator.
+        // SAFETY: the context's runtime is live, and `new_runtime` made it use `EngineAllocator`.
         unsafe {
             crate::engine_allocator::fill_engine_arenas(context.get_runtime_ptr());
         }
         let live = usize::try_from(runtime.memory_usage().malloc_size).unwrap_or(0);
         runtime.set_gc_threshold(live + GARBAGE_BEFORE_COLLECTION);
-        native::start_anew();
+        native::reset();
         Ok(Self { context, answer, apis })
     }
 
-    /// Answers the request in `fields` (see `ssr_render`).
+    /// Answers the request that `fields` describe; see `ssr_render` for their order.
     pub fn answer(&self, fields: &mut Fields<'_>) -> Result<(), Failure> {
-        native::start_anew();
+        native::reset();
         native::start_clock();
         self.context.with(|ctx| {
             let apis = self.apis.clone().restore(&ctx).map_err(|error| Failure::threw(error.to_string()))?;
@@ -109,9 +110,7 @@ impl Site {
         };
         let result = started().catch(ctx).map_err(|error| describe(ctx, Some(apis), error))?;
         match result.into_promise() {
-            Some(promise) => {
-                settle(ctx, apis, &promise, "the page awaits a promise that nothing will settle")
-            }
+            Some(promise) => settle(ctx, apis, &promise, "the page awaits a promise that will never settle"),
             None => Ok(()),
         }
     }
@@ -148,7 +147,7 @@ fn evaluate_site<'js>(
         module.eval()
     };
     let (module, loaded) = evaluate().catch(ctx).map_err(fail)?;
-    settle(ctx, apis, &loaded, "the module awaits, at its top level, a promise that nothing will settle")?;
+    settle(ctx, apis, &loaded, "the module awaits a promise at its top level that will never settle")?;
     let make = || -> rquickjs::Result<Function<'js>> {
         let make_site: Function = apis.get("makeSite")?;
         make_site.call((module.namespace()?, template))
@@ -160,8 +159,8 @@ fn evaluate_site<'js>(
         host::log(
             host::WARN,
             &format!(
-                "{timers} timer(s) that the module started while it loaded were dropped: every request starts \
-                 from a copy of the module as it was built, where no time passes"
+                "dropped {timers} timer(s) that the module started while it loaded: each request starts from the \
+                 snapshot taken at build time, where no timers run"
             ),
         );
     }
@@ -169,7 +168,8 @@ fn evaluate_site<'js>(
     Ok(answer)
 }
 
-/// Runs promise jobs and timers until `promise` is settled.
+/// Runs promise jobs and timers until `promise` settles. Fails with `stalled` if
+/// none are left while it is still pending.
 fn settle<'js>(
     ctx: &Ctx<'js>,
     apis: &Object<'js>,
@@ -211,21 +211,18 @@ fn track_rejection<'js>(ctx: Ctx<'js>, promise: Value<'js>, reason: Value<'js>, 
     });
 }
 
-/// Logs rejections that were never handled: errors that would be lost otherwise.
+/// Logs rejections that were never handled; these errors would be lost otherwise.
 fn report_unhandled<'js>(ctx: &Ctx<'js>, apis: &Object<'js>) {
     for (_, reason) in UNHANDLED.take() {
         if let Ok(reason) = reason.restore(ctx) {
             let Failure { message, stack, .. } = describe(ctx, Some(apis), CaughtError::Value(reason));
-            host::log(
-                host::ERROR,
-                &format!("a promise was rejected and nobody handled it: {message}\n{stack}"),
-            );
+            host::log(host::ERROR, &format!("unhandled promise rejection: {message}\n{stack}"));
         }
     }
 }
 
-/// An error's message and stack. The web APIs know how to say it best; without
-/// them (they failed to load themselves) the engine's own words must do.
+/// Turns an error into its message and stack. The web APIs format them; if those
+/// failed to load, the engine's own text is used.
 fn describe<'js>(ctx: &Ctx<'js>, apis: Option<&Object<'js>>, error: CaughtError<'js>) -> Failure {
     let fallback = error.to_string();
     let thrown = match error {
@@ -244,7 +241,7 @@ fn describe<'js>(ctx: &Ctx<'js>, apis: Option<&Object<'js>>, error: CaughtError<
     Failure { kind: host::THREW, message, stack }
 }
 
-/// The loader of a site that is one module: any import is a mistake of its build.
+/// The loader of a site, which is a single module: any import is an error of its build.
 struct OneModule;
 
 impl Resolver for OneModule {
@@ -256,13 +253,13 @@ impl Resolver for OneModule {
         _attributes: Option<ImportAttributes<'js>>,
     ) -> rquickjs::Result<String> {
         let advice = if name.starts_with("node:") {
-            "Node's own modules do not exist here: use web APIs instead"
+            "Node's built-in modules are not available: use web APIs instead"
         } else {
             "bundle everything into one file (Vite: `ssr: { noExternal: true }` and `build.rollupOptions.output.codeSplitting: false`)"
         };
         Err(Exception::throw_message(
             ctx,
-            &format!("the module imports '{name}', which is not in it: {advice}"),
+            &format!("the module imports '{name}', which is not in the bundle: {advice}"),
         ))
     }
 }

@@ -1,10 +1,10 @@
-//! QuickJS's allocator: the guest's heap, as QuickJS asks for it.
+//! Connects QuickJS's allocator interface to the guest's heap.
 
 use std::ptr;
 
 use crate::page_heap::HEAP;
 
-/// The heap as QuickJS's allocator.
+/// QuickJS's allocator, backed by [`HEAP`].
 pub struct EngineAllocator;
 
 // SAFETY: as for `GlobalAlloc`.
@@ -17,7 +17,7 @@ unsafe impl rquickjs::allocator::Allocator for EngineAllocator {
         let Some(size) = count.checked_mul(size) else { return ptr::null_mut() };
         let block = HEAP.allocate(size);
         if !block.is_null() {
-            // SAFETY: the block is that long.
+            // SAFETY: the block has at least `size` bytes.
             unsafe { ptr::write_bytes(block, 0, size) };
         }
         block
@@ -40,18 +40,18 @@ unsafe impl rquickjs::allocator::Allocator for EngineAllocator {
 }
 
 /// Fills the holes in QuickJS's own arenas with blocks that are never freed, so
-/// that requests, too, begin with fresh ones. An arena without a hole makes
-/// QuickJS ask for a span, which is how the end is seen.
+/// that requests start with fresh arenas. Once an arena size has no holes left,
+/// QuickJS asks the heap for a span, which ends the loop for that size.
 ///
 /// # Safety
-/// `runtime` is a live QuickJS runtime that uses [`EngineAllocator`].
+/// `runtime` must be a live QuickJS runtime that uses [`EngineAllocator`].
 pub unsafe fn fill_engine_arenas(runtime: *mut rquickjs::qjs::JSRuntime) {
-    // Block sizes of quickjs.c (`arena_block_sizes`), of which 8 bytes are a header.
+    // The block sizes of `arena_block_sizes` in quickjs.c; each includes an 8-byte header.
     let sizes = (16..128).step_by(8).chain((128..256).step_by(16)).chain((256..=512).step_by(32));
     for size in sizes {
         let before = HEAP.spans();
         while HEAP.spans() == before {
-            // SAFETY: by the contract. The block is left to the snapshot on purpose.
+            // SAFETY: the caller's contract. The block is deliberately leaked into the snapshot.
             let block = unsafe { rquickjs::qjs::js_malloc_rt(runtime, size - 8) };
             if block.is_null() {
                 return;

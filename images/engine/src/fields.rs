@@ -1,12 +1,13 @@
-//! The encoding of what the host hands in: fields, each a little-endian `u32`
-//! length and so many bytes; the length `u32::MAX` says that the field is absent.
+//! The encoding of the host's input: a sequence of fields, each a little-endian
+//! `u32` length followed by that many bytes. The length `u32::MAX` marks an
+//! absent field.
 
 use std::borrow::Cow;
 
 const ABSENT: u32 = u32::MAX;
 
-/// Reads fields one after the other. The host wrote them, so there is nothing
-/// to recover from: what is missing reads as absent.
+/// Reads fields in order. The host is trusted to encode them correctly, so there
+/// is no error handling: a missing or truncated field reads as absent.
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
@@ -14,6 +15,7 @@ impl<'a> Fields<'a> {
         Self(bytes)
     }
 
+    /// The next field, or `None` if it is absent.
     pub fn optional_bytes(&mut self) -> Option<&'a [u8]> {
         let (length, rest) = self.0.split_first_chunk::<4>()?;
         self.0 = rest;
@@ -26,10 +28,12 @@ impl<'a> Fields<'a> {
         Some(field)
     }
 
+    /// The next field as text, or `None` if it is absent. Invalid UTF-8 is replaced.
     pub fn optional_text(&mut self) -> Option<Cow<'a, str>> {
         self.optional_bytes().map(String::from_utf8_lossy)
     }
 
+    /// The next field as text, empty if it is absent.
     pub fn text(&mut self) -> Cow<'a, str> {
         self.optional_text().unwrap_or_default()
     }
@@ -40,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn fields_come_back_in_order_and_absence_is_not_emptiness() {
+    fn fields_are_read_in_order_and_absent_differs_from_empty() {
         let mut bytes = Vec::new();
         for field in [Some("GET"), None, Some("")] {
             bytes.extend(field.map_or(ABSENT, |f| f.len() as u32).to_le_bytes());

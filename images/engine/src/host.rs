@@ -1,14 +1,14 @@
-//! What the guest asks of its host: the imports of the render ABI.
+//! The guest's calls to its host: the imports of the render ABI.
 //!
 //! In WebAssembly these are the functions of the import module `ssr_v1`. In a
 //! native build they fill a [`Recorder`], which tests and benchmarks read.
 
-/// A failure's kind: the site's code threw.
+/// Failure kind: the site's code threw.
 pub const THREW: u32 = 1;
-/// A failure's kind: the site awaits something that nothing can settle any more.
+/// Failure kind: the site awaits a promise that can no longer settle.
 pub const STALLED: u32 = 2;
 
-/// Log level of [`log`]: error. Warn, info and debug follow.
+/// Log level of [`log`]: error. 2 is info and 3 is debug.
 pub const ERROR: u32 = 0;
 /// Log level of [`log`]: warning.
 pub const WARN: u32 = 1;
@@ -35,14 +35,14 @@ mod imports {
 mod wasm {
     use super::imports;
 
-    /// Starts the response: its status and headers (`name\nvalue\n` each).
-    /// `streaming` asks for each write to be sent at once.
+    /// Starts the response with its status and headers (`name\nvalue\n` each).
+    /// `streaming` asks the host to send each write immediately.
     pub fn respond(status: u32, headers: &str, streaming: bool) {
-        // SAFETY (here and below): the host reads the slice during the call only.
+        // SAFETY (here and below): the host reads the slice only during the call.
         unsafe { imports::respond(status, headers.as_ptr(), headers.len(), streaming.into()) }
     }
 
-    /// Appends to the response's body.
+    /// Appends to the response body.
     pub fn write(bytes: &[u8]) {
         unsafe { imports::write(bytes.as_ptr(), bytes.len()) }
     }
@@ -52,7 +52,8 @@ mod wasm {
         unsafe { imports::end() }
     }
 
-    /// Reports that the call failed; the kinds are this module's constants.
+    /// Reports that the call failed. `kind` is [`THREW`](super::THREW) or
+    /// [`STALLED`](super::STALLED).
     pub fn fail(kind: u32, message: &str, stack: &str) {
         unsafe { imports::fail(kind, message.as_ptr(), message.len(), stack.as_ptr(), stack.len()) }
     }
@@ -62,15 +63,15 @@ mod wasm {
         unsafe { imports::log(level, text.as_ptr(), text.len()) }
     }
 
-    /// Waits.
+    /// Blocks for the given time.
     pub fn sleep(milliseconds: f64) {
         unsafe { imports::sleep(milliseconds) }
     }
 
     /// Fills `buffer` with random bytes from the host.
     pub fn random(buffer: &mut [u8]) {
-        // SAFETY: the host writes within the buffer only. Its answer is always
-        // success: the server ends the request where it has no randomness.
+        // SAFETY: the host writes only within the buffer. The call always
+        // succeeds: if the server has no randomness, it ends the request instead.
         unsafe { imports::random_get(buffer.as_mut_ptr(), buffer.len()) };
     }
 }
@@ -82,22 +83,22 @@ mod recorder {
     use std::cell::RefCell;
     use std::io::Read as _;
 
-    /// What a call to the guest gave, in a native build.
+    /// The result of a call to the guest in a native build.
     #[derive(Debug, Default, Clone, PartialEq, Eq)]
     pub struct Recorder {
-        /// The response's status; 0 while there is no response.
+        /// The response's status; 0 if there was no response.
         pub status: u32,
         /// The response's headers, `name\nvalue\n` each.
         pub headers: String,
         /// Whether the response asked to be streamed.
         pub streaming: bool,
-        /// The response's body.
+        /// The response body.
         pub body: Vec<u8>,
-        /// Whether the response was completed.
+        /// Whether the response is complete.
         pub ended: bool,
         /// The failure's kind, message and stack.
         pub failure: Option<(u32, String, String)>,
-        /// Log lines and their levels.
+        /// Log lines with their levels.
         pub log: Vec<(u32, String)>,
     }
 
@@ -105,7 +106,7 @@ mod recorder {
         static RECORDER: RefCell<Recorder> = RefCell::default();
     }
 
-    /// Takes what has been recorded on this thread since the last call.
+    /// Takes everything recorded on this thread since the last call.
     pub fn take() -> Recorder {
         RECORDER.take()
     }
@@ -119,7 +120,7 @@ mod recorder {
         });
     }
 
-    /// Appends to the response's body.
+    /// Appends to the response body.
     pub fn write(bytes: &[u8]) {
         RECORDER.with_borrow_mut(|r| r.body.extend_from_slice(bytes));
     }
@@ -139,7 +140,7 @@ mod recorder {
         RECORDER.with_borrow_mut(|r| r.log.push((level, text.to_owned())));
     }
 
-    /// Waits.
+    /// Blocks for the given time.
     pub fn sleep(milliseconds: f64) {
         std::thread::sleep(std::time::Duration::from_secs_f64(milliseconds / 1000.0));
     }

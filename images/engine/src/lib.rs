@@ -1,8 +1,8 @@
 //! The JavaScript engine guest: QuickJS-ng, the web APIs, and the render ABI.
 //!
-//! Built to `wasm32-wasip1` it is the module that `ssr build` evaluates a site
-//! in and snapshots. Built natively it is the same engine without WebAssembly:
-//! the floor that `bench/` compares with, and what the tests here run on.
+//! Built for `wasm32-wasip1`, it is the module in which `ssr build` evaluates a
+//! site before taking a snapshot. Built natively, it is the same engine without
+//! WebAssembly: the baseline in `bench/`, and what the tests here run on.
 //!
 //! The render ABI (version [`ABI_VERSION`]) is described in `docs/render-abi.md`.
 
@@ -14,6 +14,8 @@ pub mod host;
 mod native;
 #[cfg(target_arch = "wasm32")]
 mod page_heap;
+#[cfg(any(target_arch = "wasm32", test))]
+mod size_class;
 mod url_parts;
 
 use std::cell::RefCell;
@@ -25,13 +27,13 @@ use fields::Fields;
 pub const ABI_VERSION: u32 = 1;
 
 thread_local! {
-    /// The site that `ssr_init` evaluated: what the snapshot is a snapshot of.
+    /// The site that `ssr_init` evaluated; the snapshot preserves it.
     static SITE: RefCell<Option<Site>> = const { RefCell::new(None) };
-    /// The buffer that the host fills before a call.
+    /// The buffer the host fills before a call.
     static INPUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes room for `length` bytes of input and returns where they go.
+/// Allocates an input buffer of `length` bytes and returns its address.
 #[unsafe(no_mangle)]
 pub extern "C" fn ssr_input(length: usize) -> *mut u8 {
     INPUT.with_borrow_mut(|input| {
@@ -41,9 +43,9 @@ pub extern "C" fn ssr_input(length: usize) -> *mut u8 {
     })
 }
 
-/// Evaluates a site at build time. Input fields: the module's name, its source,
-/// the page template (absent for none). Returns 0, or 1 after having told the
-/// host of the failure.
+/// Evaluates a site at build time. Input fields: the module's name, its source
+/// and the page template (absent if there is none). Returns 0 on success, or 1
+/// after reporting the failure to the host.
 #[unsafe(no_mangle)]
 pub extern "C" fn ssr_init() -> u32 {
     match evaluate(&INPUT.take()) {
@@ -67,7 +69,7 @@ fn evaluate(input: &[u8]) -> Result<Site, Failure> {
 }
 
 /// Prepares an instance on a host that restores written pages by copying them;
-/// see `PageHeap::touch_arenas`. On other hosts it would only cost time.
+/// see `PageHeap::touch_arenas`. On other hosts it only costs time.
 #[cfg(target_arch = "wasm32")]
 #[unsafe(no_mangle)]
 pub extern "C" fn ssr_warm() {
@@ -75,8 +77,8 @@ pub extern "C" fn ssr_warm() {
 }
 
 /// Answers one request. Input fields: method, URL, path with query, headers
-/// (`name\nvalue\n` each), body (absent for none), environment (`NAME=value\0`
-/// each). Everything else goes through the host's functions.
+/// (`name\nvalue\n` each), body (absent if there is none), environment
+/// (`NAME=value\0` each). The response goes to the host through its imports.
 #[unsafe(no_mangle)]
 pub extern "C" fn ssr_render() {
     let input = INPUT.take();
@@ -86,6 +88,6 @@ pub extern "C" fn ssr_render() {
                 failure.report();
             }
         }
-        None => host::fail(host::THREW, "this module holds no site: build it with `ssr build`", ""),
+        None => host::fail(host::THREW, "this module contains no site: build it with `ssr build`", ""),
     });
 }

@@ -1,4 +1,4 @@
-//! The object `native`: what the web APIs (`js/`) get from this side.
+//! The object `native`: the Rust functions that the web APIs (`js/`) call.
 
 use std::cell::Cell;
 use std::time::{Instant, SystemTime};
@@ -9,8 +9,8 @@ use rquickjs::{
 
 use crate::{host, url_parts};
 
-/// What starts anew with each request. In the snapshot all of it is empty, so
-/// that nothing of the build shows in a request.
+/// State that is reset for each request. It is empty in the snapshot, so that
+/// requests see no state of the build.
 #[derive(Clone, Copy)]
 struct PerRequest {
     started: Option<(Instant, SystemTime)>,
@@ -21,12 +21,13 @@ thread_local! {
     static STATE: Cell<PerRequest> = const { Cell::new(PerRequest { started: None, random: None }) };
 }
 
-/// Forgets the clock's origin and the random seed; the next use takes new ones.
-pub fn start_anew() {
+/// Clears the clock's origin and the random seed; the next use takes new ones.
+pub fn reset() {
     STATE.set(PerRequest { started: None, random: None });
 }
 
-/// The request's start by the monotonic clock and by the calendar's.
+/// When the request began, by the monotonic clock and by the wall clock. The
+/// first call sets it.
 fn started() -> (Instant, SystemTime) {
     let mut state = STATE.get();
     let started = *state.started.get_or_insert_with(|| (Instant::now(), SystemTime::now()));
@@ -39,18 +40,18 @@ pub fn start_clock() {
     started();
 }
 
-/// Milliseconds since the request began, as `performance.now()` counts.
+/// Milliseconds since the request began, for `performance.now()`.
 fn now() -> f64 {
     started().0.elapsed().as_secs_f64() * 1000.0
 }
 
-/// Milliseconds since 1970 when the request began, as `performance.timeOrigin`.
+/// When the request began, in milliseconds since 1970, for `performance.timeOrigin`.
 fn time_origin() -> f64 {
     started().1.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64() * 1000.0)
 }
 
-/// The next number for `Math.random()`: SplitMix64 (Steele, Lea, Flood 2014)
-/// from a seed that the host gives each instance.
+/// The next number for `Math.random()`: SplitMix64 (Steele, Lea, Flood 2014),
+/// seeded by the host for each instance.
 fn random() -> f64 {
     let mut state = STATE.get();
     let seed = state.random.unwrap_or_else(|| {
@@ -65,16 +66,16 @@ fn random() -> f64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^= z >> 31;
-    // The 53 bits that a double holds exactly.
+    // A double holds 53 bits exactly.
     (z >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Calls `f` with the text of `string` as UTF-8, lone surrogates replaced.
+/// Calls `f` with `string` as UTF-8, with lone surrogates replaced.
 pub fn with_utf8<R>(string: JsString<'_>, f: impl FnOnce(&str) -> R) -> Result<R> {
     let c_string = string.to_cstring()?;
-    // SAFETY: the engine gave this pointer and length; `c_string` keeps them
-    // alive. `as_str` is not used because it takes for granted that there are no
-    // lone surrogates, which JavaScript strings may well have.
+    // SAFETY: the pointer and the length come from the engine, and `c_string`
+    // keeps them valid. `as_str` assumes that there are no lone surrogates, but
+    // JavaScript strings may contain them.
     let bytes = unsafe { std::slice::from_raw_parts(c_string.as_ptr().cast::<u8>(), c_string.len()) };
     Ok(f(&String::from_utf8_lossy(bytes)))
 }
@@ -93,16 +94,16 @@ fn write<'js>(ctx: Ctx<'js>, body: Value<'js>) -> Result<()> {
 }
 
 fn decode<'js>(ctx: Ctx<'js>, bytes: TypedArray<'js, u8>, fatal: bool) -> Result<JsString<'js>> {
-    // SAFETY: no JavaScript runs while the slice is in use; making a string runs none.
+    // SAFETY: no JavaScript runs while the slice is in use; creating a string runs none.
     let bytes = unsafe { bytes.as_bytes() }.unwrap_or_default();
     match std::str::from_utf8(bytes) {
         Ok(text) => JsString::from_str(ctx, text),
-        Err(_) if fatal => Err(Exception::throw_type(&ctx, "TextDecoder: the bytes are not valid UTF-8")),
+        Err(_) if fatal => Err(Exception::throw_type(&ctx, "TextDecoder: invalid UTF-8")),
         Err(_) => JsString::from_str(ctx, &String::from_utf8_lossy(bytes)),
     }
 }
 
-/// Makes the object.
+/// Creates the object `native`.
 pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     let native = Object::new(ctx.clone())?;
     macro_rules! define {

@@ -1,112 +1,61 @@
-//! The guest's memory, made for its two lives.
+//! The guest's memory: one heap for the build and for requests.
 //!
-//! While the site is built, blocks come and go and leave holes all over the
-//! heap. A request that allocated from those holes, or gave snapshot blocks
-//! back, would write to pages everywhere, and the host has to restore every page
-//! that a request wrote to. So the build ends with [`PageHeap::seal`]: from then
-//! on what belongs to the snapshot is never reused, and requests allocate side
-//! by side from fresh memory behind it.
+//! While the site is built, blocks are allocated and freed and leave holes all
+//! over the heap. A request that allocated from those holes, or freed blocks of
+//! the snapshot, would write to pages everywhere, and the host has to restore
+//! every page that a request wrote to. So the build ends with [`PageHeap::seal`]:
+//! from then on, memory of the snapshot is never reused, and requests allocate
+//! contiguously from fresh memory behind it.
 //!
-//! QuickJS cuts objects and strings from 4 KiB arenas of its own, one for each
-//! size; here are those arenas, aligned to the host's pages, and larger blocks.
-//! Freed blocks wait in a list for each size and are never merged: a request is
-//! short, and its memory limit bounds what it can waste.
+//! QuickJS cuts objects and strings from its own 4 KiB arenas, one for each size.
+//! This heap provides those arenas, aligned to the host's pages, and larger
+//! blocks. Freed blocks go to a free list for each size and are never merged: a
+//! request is short, and its memory limit bounds the waste.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
 use std::ptr;
 
-/// The host's pages, the unit of what it restores.
-const PAGE: usize = 4 << 10;
+use crate::size_class::{Class, HEADER, PAGE, SMALL_CLASSES, SPAN_CLASSES, STEP, span_class, span_pages};
+
 const WASM_PAGE: usize = 64 << 10;
 
-/// Before each small block: its class. It keeps small blocks off page
-/// boundaries, by which they are told from spans.
-const HEADER: usize = 8;
-/// The alignment of blocks. What needs more (nothing in QuickJS does) goes to
+/// The alignment of blocks. Allocations that need more (QuickJS has none) go to
 /// the C library.
 const ALIGN: usize = 8;
-/// Small blocks, header included, are multiples of this.
-const STEP: usize = 64;
-/// What is larger is a span of whole pages.
-const LARGEST_SMALL: usize = 2048;
-const SMALL_CLASSES: usize = LARGEST_SMALL / STEP;
-/// Span lengths: 1 to 8 pages, then four for each doubling, up to 4 GiB.
-const SPAN_CLASSES: usize = 8 + 4 * 17;
-/// Small blocks are cut from spans of this length.
+/// The length in pages of the spans that small blocks are cut from.
 const SMALL_SPAN: usize = 4;
 
-/// Pages of the snapshot's arenas that lie side by side.
+/// The number of pages in a contiguous run of the snapshot's arenas.
 const ARENA_RUN: usize = 128;
-/// How many such runs are kept track of; 32 MiB of small objects.
+/// The number of runs that are tracked; together 32 MiB of small objects.
 const ARENA_RUNS: usize = 64;
 
-/// How much is asked of the host at once.
+/// The minimum amount of memory requested from the host.
 const CHUNK: usize = 4 * WASM_PAGE;
-/// Fresh memory that a snapshot holds ready, so that the usual request need not
-/// ask. It is all zeros: no bytes in the module, and no memory before it is used.
+/// Fresh memory reserved in the snapshot, so that typical requests need not grow
+/// the memory. It is zeroed: it adds no bytes to the module, and it uses no
+/// memory until it is written to.
 const READY: usize = 16 * WASM_PAGE;
 
-fn span_class(pages: usize) -> usize {
-    if pages <= 8 {
-        return pages - 1;
-    }
-    let doubling = ((pages - 1) / 8).ilog2() as usize;
-    let base = 8 << doubling;
-    8 + 4 * doubling + (pages - base).div_ceil(base / 4) - 1
-}
-
-fn span_pages(class: usize) -> usize {
-    if class < 8 {
-        return class + 1;
-    }
-    let (doubling, quarter) = ((class - 8) / 4, (class - 8) % 4);
-    let base = 8 << doubling;
-    base + base / 4 * (quarter + 1)
-}
-
-/// Which kind of block a payload of so many bytes needs.
-#[derive(Clone, Copy)]
-enum Class {
-    Small(usize),
-    Span(usize),
-}
-
-impl Class {
-    fn of(payload: usize) -> Option<Self> {
-        if payload <= LARGEST_SMALL - HEADER {
-            return Some(Self::Small((payload + HEADER).div_ceil(STEP) - 1));
-        }
-        let class = span_class(payload.div_ceil(PAGE));
-        (class < SPAN_CLASSES).then_some(Self::Span(class))
-    }
-
-    fn payload(self) -> usize {
-        match self {
-            Self::Small(class) => (class + 1) * STEP - HEADER,
-            Self::Span(class) => span_pages(class) * PAGE,
-        }
-    }
-}
-
 struct Heap {
-    /// Freed blocks of each class; the first word of one points to the next.
+    /// Free lists, one for each class; a freed block's first word points to the next.
     free_small: [*mut u8; SMALL_CLASSES],
     free_spans: [*mut u8; SPAN_CLASSES],
-    /// What is left of the span that small blocks are cut from.
+    /// The rest of the span that small blocks are cut from.
     small: *mut u8,
     small_left: usize,
-    /// The snapshot's arenas (spans of one page), in runs.
+    /// The snapshot's arenas (spans of one page), grouped in runs.
     arena_runs: [ArenaRun; ARENA_RUNS],
     arena_run: usize,
-    /// Fresh memory, whole pages.
+    /// Fresh memory, in whole pages.
     next: *mut u8,
     end: *mut u8,
-    /// Blocks below belong to the snapshot; null during the build.
+    /// Blocks below this address belong to the snapshot; null during the build.
     sealed: *mut u8,
-    /// Spans handed out so far.
+    /// The number of spans handed out so far.
     spans: usize,
-    /// The class of the span that begins at each page of 4 GiB. Zeros, all but a few.
+    /// For each page of 4 GiB, the class of the span that starts there. Mostly zeros.
     span_at: [u8; 1 << 20],
 }
 
@@ -116,7 +65,7 @@ struct ArenaRun {
     used: usize,
 }
 
-/// The heap, of which there is one. WebAssembly here has one thread.
+/// The heap. There is one, [`HEAP`], and the guest has one thread.
 pub struct PageHeap(UnsafeCell<Heap>);
 
 // SAFETY: the guest has one thread.
@@ -141,30 +90,30 @@ impl PageHeap {
 
     #[expect(
         clippy::mut_from_ref,
-        reason = "there is one thread, and no method here calls out while it borrows"
+        reason = "there is one thread, and no method calls other code while it borrows the heap"
     )]
     fn heap(&self) -> &mut Heap {
-        // SAFETY: see the reason above.
+        // SAFETY: for the reason given above, borrows never overlap.
         unsafe { &mut *self.0.get() }
     }
 
-    /// Ends the build: see the module's text.
+    /// Ends the build; see the module documentation.
     pub fn seal(&self) {
         self.heap().seal();
     }
 
-    /// Writes to every page of the snapshot's arenas, without changing anything.
-    /// Small objects' reference counts are what requests write to, here and there
-    /// on half of these pages. A host that restores written pages by copying them
-    /// (PAGEMAP_SCAN) can do so with few long runs, and gives up, dropping all
-    /// further pages, where there are many short ones.
+    /// Writes to every page of the snapshot's arenas without changing its contents.
+    /// Requests write to the reference counts of small objects, scattered over half
+    /// of these pages. A host that restores written pages by copying them
+    /// (PAGEMAP_SCAN) handles a few long runs of them; with many short runs it gives
+    /// up and drops all further pages.
     pub fn touch_arenas(&self) {
         for run in &self.heap().arena_runs {
             if run.start.is_null() {
                 break;
             }
             for page in 0..run.used {
-                // SAFETY: the page is ours. Volatile, or the compiler would leave it out.
+                // SAFETY: the page belongs to the heap. Volatile, or the compiler removes the write.
                 unsafe {
                     let byte = run.start.add(page * PAGE);
                     byte.write_volatile(byte.read_volatile());
@@ -173,21 +122,21 @@ impl PageHeap {
         }
     }
 
-    /// How many bytes of a block can be used.
+    /// The usable size of a block in bytes.
     ///
     /// # Safety
-    /// `block` is one of ours, and in use.
+    /// `block` must come from this heap and be in use.
     pub(crate) unsafe fn usable_size(&self, block: *mut u8) -> usize {
-        // SAFETY: by the contract.
+        // SAFETY: the caller's contract.
         unsafe { self.heap().class_at(block) }.payload()
     }
 
-    /// How many spans have been handed out.
+    /// The number of spans handed out so far.
     pub fn spans(&self) -> usize {
         self.heap().spans
     }
 
-    /// Memory for so many bytes; null if there is none.
+    /// Allocates a block of at least `payload` bytes; null if memory is exhausted.
     pub(crate) fn allocate(&self, payload: usize) -> *mut u8 {
         match Class::of(payload) {
             Some(Class::Small(class)) => self.heap().small(class),
@@ -196,35 +145,35 @@ impl PageHeap {
         }
     }
 
-    /// Takes a block back.
+    /// Frees a block. Blocks of the snapshot are left as they are.
     ///
     /// # Safety
-    /// `block` is one of ours, and in use.
+    /// `block` must come from this heap and be in use.
     pub(crate) unsafe fn free(&self, block: *mut u8) {
         let heap = self.heap();
         if block < heap.sealed {
             return;
         }
-        // SAFETY: by the contract.
+        // SAFETY: the caller's contract.
         let list = match unsafe { heap.class_at(block) } {
             Class::Small(class) => &mut heap.free_small[class],
             Class::Span(class) => &mut heap.free_spans[class],
         };
-        // SAFETY: the block is free now, and longer than a word.
+        // SAFETY: the block is no longer in use, and is longer than a word.
         unsafe { block.cast::<*mut u8>().write(*list) };
         *list = block;
     }
 
-    /// Moves a block, if it must, to where it can have the wanted size; null, and the
-    /// block as it was, if there is no memory.
+    /// Resizes a block to at least `wanted` bytes, moving it if necessary. If memory
+    /// is exhausted, returns null and leaves the block unchanged.
     ///
     /// # Safety
-    /// `block` is one of ours, and in use.
+    /// `block` must come from this heap and be in use.
     pub(crate) unsafe fn resize(&self, block: *mut u8, wanted: usize) -> *mut u8 {
-        // SAFETY: by the contract, and what `allocate` gives is as long as asked for.
+        // SAFETY: the caller's contract; `allocate` returns at least `wanted` bytes.
         unsafe {
             let has = self.heap().class_at(block).payload();
-            // Moving to a far smaller block pays only where that frees pages.
+            // Moving to a much smaller block is only worth it if that frees pages.
             if wanted <= has && (wanted >= has / 2 || has <= PAGE) {
                 return block;
             }
@@ -238,11 +187,11 @@ impl PageHeap {
     }
 }
 
-/// Takes the first block of a list of free ones; null if there is none.
+/// Takes the first block of a free list; null if the list is empty.
 fn take(list: &mut *mut u8) -> *mut u8 {
     let block = *list;
     if !block.is_null() {
-        // SAFETY: a freed block's first word is the list's link.
+        // SAFETY: the first word of a freed block is its link in the list.
         *list = unsafe { block.cast::<*mut u8>().read() };
     }
     block
@@ -265,7 +214,7 @@ impl Heap {
         let block = self.small;
         self.small = block.wrapping_add(size);
         self.small_left -= size;
-        // SAFETY: these `size` bytes are ours, and longer than the header.
+        // SAFETY: these `size` bytes belong to the heap, and are longer than the header.
         unsafe {
             block.cast::<usize>().write(class);
             block.add(HEADER)
@@ -281,13 +230,13 @@ impl Heap {
         let building = self.sealed.is_null();
         let span = if building && class == 0 { self.arena() } else { self.fresh(span_pages(class)) };
         if !span.is_null() {
-            // Fewer classes than a byte holds.
+            // There are fewer classes than a byte can hold.
             self.span_at[span.addr() / PAGE] = class as u8;
         }
         span
     }
 
-    /// A page for an arena of the snapshot, beside the others.
+    /// A page for an arena of the snapshot, next to the other arenas.
     fn arena(&mut self) -> *mut u8 {
         let current = self.arena_runs[self.arena_run];
         if current.start.is_null() || current.used == ARENA_RUN {
@@ -307,7 +256,7 @@ impl Heap {
         run.start.wrapping_add((run.used - 1) * PAGE)
     }
 
-    /// So many pages that have never been used; null if there are none.
+    /// Takes `pages` pages that were never used; null if memory is exhausted.
     fn fresh(&mut self, pages: usize) -> *mut u8 {
         let size = pages * PAGE;
         if self.end.addr() - self.next.addr() < size && !self.grow(size) {
@@ -318,17 +267,19 @@ impl Heap {
         start
     }
 
+    /// The class of a block.
+    ///
     /// # Safety
-    /// `block` is one of ours, and in use.
+    /// `block` must come from this heap and be in use.
     unsafe fn class_at(&self, block: *mut u8) -> Class {
         if block.addr().is_multiple_of(PAGE) {
             return Class::Span(self.span_at[block.addr() / PAGE].into());
         }
-        // SAFETY: a small block has its header before it.
+        // SAFETY: a small block is preceded by its header.
         Class::Small(unsafe { block.sub(HEADER).cast::<usize>().read() })
     }
 
-    /// Gets fresh memory for at least `size` bytes; false if there is none.
+    /// Grows the memory by at least `size` bytes; false if that fails.
     fn grow(&mut self, size: usize) -> bool {
         let pages = size.max(CHUNK).div_ceil(WASM_PAGE);
         let before = core::arch::wasm32::memory_grow(0, pages);
@@ -337,7 +288,7 @@ impl Heap {
         }
         let start = ptr::with_exposed_provenance_mut::<u8>(before * WASM_PAGE);
         if start != self.end {
-            // The C library has grown the memory in between; what was left is given up.
+            // The C library has grown the memory in between. The rest of the old chunk is lost.
             self.next = start;
         }
         self.end = start.wrapping_add(pages * WASM_PAGE);
@@ -345,7 +296,7 @@ impl Heap {
     }
 
     fn seal(&mut self) {
-        // What is free becomes zeros, which cost nothing in the snapshot, and is forgotten.
+        // Free blocks are zeroed, since zeros take no space in the snapshot, and never reused.
         for class in 0..SMALL_CLASSES {
             clear(&mut self.free_small[class], Class::Small(class).payload());
         }
@@ -354,29 +305,30 @@ impl Heap {
         }
         self.small_left = 0;
         if self.end.addr() - self.next.addr() < READY {
-            // Without it requests ask for memory themselves.
+            // If this fails, requests grow the memory themselves.
             self.grow(READY);
         }
         self.sealed = self.next;
     }
 }
 
+/// Zeroes all blocks of a free list and empties it.
 fn clear(list: &mut *mut u8, payload: usize) {
     loop {
         let block = take(list);
         if block.is_null() {
             return;
         }
-        // SAFETY: a freed block is as long as its class says, and nobody's.
+        // SAFETY: a freed block has the length of its class, and nothing uses it.
         unsafe { ptr::write_bytes(block, 0, payload) };
     }
 }
 
-/// The heap, for QuickJS and for Rust alike.
+/// The heap of both QuickJS and Rust.
 #[global_allocator]
 pub static HEAP: PageHeap = PageHeap::new();
 
-// SAFETY: blocks are distinct, aligned to `ALIGN`, and at least as long as asked for.
+// SAFETY: blocks do not overlap, are aligned to `ALIGN`, and have at least the requested length.
 unsafe impl GlobalAlloc for PageHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         if layout.align() > ALIGN {
@@ -387,7 +339,7 @@ unsafe impl GlobalAlloc for PageHeap {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the caller's contract; the layout tells whose block it is.
+        // SAFETY: the caller's contract; the alignment tells which allocator owns the block.
         unsafe { if layout.align() > ALIGN { System.dealloc(block, layout) } else { self.free(block) } }
     }
 

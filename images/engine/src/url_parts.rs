@@ -1,5 +1,5 @@
-//! URL parsing for the web API `URL`: the `url` crate's answers as the list of
-//! parts that `js/url.js` wants.
+//! URL parsing for the web API `URL`: converts the `url` crate's results to the
+//! list of parts that `js/url.js` expects.
 
 use url::{Url, quirks};
 
@@ -7,7 +7,8 @@ use url::{Url, quirks};
 /// search, hash`, as the WHATWG URL standard defines them.
 pub type Parts = [String; 11];
 
-/// Parses `input`, relative to `base` if there is one; `None` if that is no URL.
+/// Parses `input`, relative to `base` if given. `None` if the result is not a
+/// valid URL.
 pub fn parse(input: &str, base: Option<&str>) -> Option<Parts> {
     let base = match base {
         Some(base) => Some(Url::parse(base).ok()?),
@@ -17,9 +18,9 @@ pub fn parse(input: &str, base: Option<&str>) -> Option<Parts> {
     Some(parts(&url))
 }
 
-/// Sets one part of the URL `href`, as assigning to the property `part` does.
-/// `None` if the value is refused; for all parts but `href` that leaves the URL
-/// as it was.
+/// Sets one part of the URL `href`, like an assignment to the property `part`.
+/// `None` if the value is rejected; for every part but `href`, the caller then
+/// leaves the URL unchanged.
 pub fn set(href: &str, part: &str, value: &str) -> Option<Parts> {
     let mut url = Url::parse(href).ok()?;
     match part {

@@ -1,4 +1,4 @@
-//! Sites evaluated and asked, on the engine built natively.
+//! Evaluates sites and sends them requests, on the native build of the engine.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say so at once")]
 
@@ -17,7 +17,7 @@ fn encode(fields: &[Option<&str>]) -> Vec<u8> {
 fn put(fields: &[Option<&str>]) {
     let bytes = encode(fields);
     let at = ssr_input(bytes.len());
-    // SAFETY: `ssr_input` made room for so many bytes.
+    // SAFETY: `ssr_input` allocated that many bytes.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), at, bytes.len()) };
 }
 
@@ -107,15 +107,15 @@ fn a_streamed_response_arrives_chunk_by_chunk() {
 }
 
 #[test]
-fn what_waits_for_ever_is_reported_as_stalled() {
+fn a_page_that_waits_forever_is_reported_as_stalled() {
     site("export const render = () => new Promise(() => {})");
     let answer = ask("/");
     assert_eq!(answer.failure.as_ref().map(|f| f.0), Some(host::STALLED));
-    assert_eq!(message(&answer), "the page awaits a promise that nothing will settle");
+    assert_eq!(message(&answer), "the page awaits a promise that will never settle");
 }
 
 #[test]
-fn a_throw_carries_message_stack_and_cause() {
+fn a_thrown_error_is_reported_with_message_stack_and_cause() {
     site(
         "function deep() { throw new TypeError('no', { cause: new Error('why') }) }\nexport const render = () => deep()",
     );
@@ -127,7 +127,7 @@ fn a_throw_carries_message_stack_and_cause() {
 }
 
 #[test]
-fn a_rejection_that_nobody_handles_is_logged_and_a_late_handler_silences_it() {
+fn an_unhandled_rejection_is_logged_unless_a_handler_is_added_later() {
     site(
         "export const render = async (url) => {
             const lost = Promise.reject(new Error('lost'));
@@ -137,12 +137,12 @@ fn a_rejection_that_nobody_handles_is_logged_and_a_late_handler_silences_it() {
     );
     let answer = ask("/");
     assert_eq!(body(&answer), "fine");
-    assert!(answer.log[0].1.contains("nobody handled it: Error: lost"), "{:?}", answer.log);
+    assert!(answer.log[0].1.contains("unhandled promise rejection: Error: lost"), "{:?}", answer.log);
     assert_eq!(ask("/caught").log, []);
 }
 
 #[test]
-fn console_levels_and_formats() {
+fn the_console_formats_its_arguments_and_sets_the_level() {
     site(
         "export const render = () => {
             console.log('a %s %d', 'b', 3, { c: [1, 'd'], e: new Map([['k', null]]) });
@@ -157,7 +157,7 @@ fn console_levels_and_formats() {
 }
 
 #[test]
-fn randomness_differs_between_builds_start_and_requests() {
+fn random_numbers_differ_between_the_build_and_each_request() {
     site(
         "const built = Math.random(); export const render = () => `${built} ${Math.random()} ${crypto.randomUUID()}`",
     );
@@ -179,7 +179,7 @@ fn the_performance_clock_starts_with_the_request() {
 }
 
 #[test]
-fn work_after_the_response_goes_on_and_its_failure_is_logged() {
+fn background_work_continues_after_the_response_and_its_failure_is_logged() {
     site(
         "export default { fetch(request, env, ctx) {
             ctx.waitUntil(new Promise((_, fail) => setTimeout(() => fail(new Error('late')), 5)));
@@ -212,7 +212,7 @@ fn url_and_search_params_behave_as_in_browsers() {
 }
 
 #[test]
-fn text_decoding_streams_across_chunks_and_is_strict_when_asked() {
+fn text_decoding_works_across_chunks_and_is_strict_if_fatal() {
     site(
         "export const render = () => {
             const bytes = new TextEncoder().encode('a€😀b');
@@ -228,10 +228,10 @@ fn text_decoding_streams_across_chunks_and_is_strict_when_asked() {
 }
 
 #[test]
-fn a_mistake_in_the_site_is_reported_when_it_is_loaded() {
+fn an_error_in_the_site_is_reported_when_it_loads() {
     assert_eq!(
         message(&load("import 'react'; export const render = () => ''", None)).split(": bundle").next(),
-        Some("Error: the module imports 'react', which is not in it")
+        Some("Error: the module imports 'react', which is not in the bundle")
     );
     assert!(message(&load("export const page = 1", None)).ends_with("it exports: page"));
     assert!(message(&load("export const render = (", None)).starts_with("SyntaxError: "));
@@ -243,20 +243,23 @@ fn a_mistake_in_the_site_is_reported_when_it_is_loaded() {
 }
 
 #[test]
-fn a_return_value_that_is_no_page_is_named() {
+fn an_invalid_return_value_is_reported_by_its_type() {
     site(
         "export const render = (url) => url === '/a' ? undefined : url === '/b' ? { html: 3 } : { html: '', status: 99 }",
     );
     assert!(message(&ask("/a")).starts_with("TypeError: render(url) returned undefined; return"));
-    assert!(message(&ask("/b")).starts_with("TypeError: render(url) returned html that is number; return"));
+    assert!(
+        message(&ask("/b"))
+            .starts_with("TypeError: render(url) returned an object whose html is number; return")
+    );
     assert!(message(&ask("/c")).contains("status '99'"));
     site("export default { fetch: () => 'text' }");
     assert!(message(&ask("/")).contains("returned string; return a Response"));
 }
 
 #[test]
-fn timers_of_the_build_do_not_fire_in_requests() {
+fn timers_started_at_build_time_do_not_fire_in_requests() {
     let loaded = load("setInterval(() => console.log('tick'), 1); export const render = () => ''", None);
-    assert!(loaded.log[0].1.starts_with("1 timer(s) that the module started while it loaded were dropped"));
+    assert!(loaded.log[0].1.starts_with("dropped 1 timer(s) that the module started while it loaded"));
     assert_eq!(ask("/").log, []);
 }
