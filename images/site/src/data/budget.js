@@ -1,5 +1,5 @@
 import { boards, findBoard, formatRam } from './boards.js';
-import { figures } from './figures.js';
+import { figures, k3sMemory } from './figures.js';
 
 export const choices = boards.flatMap((board) =>
   board.ram.map((ram) => ({
@@ -14,7 +14,7 @@ export const limits = {
   site: { min: 2, max: 128, step: 1, start: Math.ceil(figures.siteMemory) },
 };
 
-/** The settings in a query string; anything odd falls back to the default. */
+/** Parses the settings from a query string; invalid values fall back to the defaults. */
 export function parseBudget(query) {
   const given = new Map(
     query.split('&').map((pair) => {
@@ -38,10 +38,10 @@ export function parseBudget(query) {
   };
 }
 
-/** Divides a board's memory up. All figures in megabytes. */
+/** Divides up a board's memory. All values are in megabytes. */
 export function divide({ board, system, site, k3s }) {
   const { ram } = choices.find((choice) => choice.id === board);
-  const k3sShare = k3s ? figures.k3sMemory : 0;
+  const k3sShare = k3s ? k3sMemory : 0;
   const left = Math.max(0, ram - system - k3sShare);
   const sites = Math.floor(left / site);
   return {

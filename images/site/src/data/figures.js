@@ -1,10 +1,38 @@
-// Measured figures the site quotes, in one place. All of them come from the
-// prototype on a two-core x86-64 virtual machine, unless a comment says more.
+// The measured figures that the site quotes. They are copied from the tables in
+// bench/results, measured on a two-core x86-64 machine; a test compares them.
+// After a new measurement, update them with `node scripts/site-figures.mjs`.
 export const figures = {
-  /** Resident memory of a process that holds one site, MB. */
-  siteMemory: 11.6,
-  /** Resident memory of Node 20's HTTP server right after its start, MB. */
-  nodeMemory: 46,
-  /** What a k3s agent takes of a Raspberry Pi's memory, MB. */
-  k3sMemory: 270,
+  // lifecycle.md, "MB of PSS after 1000 pages each".
+  /** Memory of one container of the demo site, MB. */
+  siteMemory: 10.8,
+  /** Memory of each further container of the same image, MB. */
+  replicaMemory: 2.2,
+  /** Memory of one container that runs the site in Node 20 under runc, MB. */
+  nodeMemory: 111.1,
+
+  // lifecycle.md, "MB of PSS, 15 s after the last page".
+  /** Memory of one idle container of the demo site, MB. */
+  idleSiteMemory: 6.1,
+
+  // lifecycle.md, "many containers at once".
+  /** How many containers of one image were started. */
+  manyContainers: 50,
+  /** Memory of all of them, after two pages each, MB. */
+  manyMemory: 114,
+
+  // render.md, the row `/guide`: processor time for one render of that page, µs.
+  /** Size of the page, bytes. */
+  pageBytes: 5745,
+  /** In Node 20, without isolation between requests. */
+  renderNode: 122,
+  /** In native QuickJS, without isolation between requests. */
+  renderNative: 975,
+  /** In a fresh WebAssembly instance for each request. */
+  renderInstance: 1304,
 };
+
+/**
+ * Memory of a k3s agent on a Raspberry Pi 4, MB. Not measured here, but by the
+ * k3s project: https://docs.k3s.io/reference/resource-profiling
+ */
+export const k3sMemory = 268;

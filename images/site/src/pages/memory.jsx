@@ -1,13 +1,13 @@
 import { useEffect, useState } from 'preact/hooks';
 import { MemoryMap } from '../components/memory-map.jsx';
 import { choices, divide, limits, parseBudget } from '../data/budget.js';
-import { figures } from '../data/figures.js';
+import { figures, k3sMemory } from '../data/figures.js';
 
 export function Memory({ query }) {
   const [settings, setSettings] = useState(() => parseBudget(query));
   const set = (name, value) =>
     setSettings((before) => ({ ...before, [name]: value }));
-  // A link to this page with another query keeps the component.
+  // Following a link to this page with another query keeps the component mounted.
   useEffect(() => setSettings(parseBudget(query)), [query]);
 
   const parts = divide(settings);
@@ -15,8 +15,8 @@ export function Memory({ query }) {
     <div class="page">
       <h1>How many sites fit on your board?</h1>
       <p class="lead">
-        Every site is a container with a process of its own. Memory is what runs
-        out first on a small board, so here is the sum.
+        Every site is a container with its own process. Memory is usually the
+        first resource to run out on a small board, so this page adds it up.
       </p>
       <div class="budget">
         <form action="/memory" method="get">
@@ -35,13 +35,13 @@ export function Memory({ query }) {
           </select>
           <Slider
             name="system"
-            label="The operating system takes"
+            label="The operating system uses"
             value={settings.system}
             onValue={set}
           />
           <Slider
             name="site"
-            label="One site takes"
+            label="One site uses"
             value={settings.site}
             onValue={set}
           />
@@ -52,7 +52,7 @@ export function Memory({ query }) {
               checked={settings.k3s}
               onChange={(event) => set('k3s', event.currentTarget.checked)}
             />
-            <span>{`A k3s agent runs too (${figures.k3sMemory} MB)`}</span>
+            <span>{`A k3s agent also runs (${k3sMemory} MB)`}</span>
           </label>
           <button class="button without-script" type="submit">
             Work it out
@@ -71,14 +71,19 @@ export function Memory({ query }) {
             <li class="key-free">{`Free ${parts.free} MB`}</li>
           </ul>
           <p>
-            {`The same board with a Node 20 server for each site, at ${figures.nodeMemory} MB once started: ${parts.node}.`}
+            {`On the same board, with a Node 20 container of ${figures.nodeMemory} MB for each site: ${parts.node}.`}
           </p>
         </div>
       </div>
       <h2>Where the figures come from</h2>
       <p>
-        {`A process that holds one site was measured at ${figures.siteMemory} MB resident, on the prototype, on an x86-64 machine. Most of that is compiled code, which several copies of one site can share. The sum counts it in full for each. Rendering at the same time and large pages come on top, so leave some room. What the operating system takes is yours to say: `}
-        <code>free -m</code> tells.
+        {`One container of this site, with its shim, was measured at ${figures.siteMemory} MB after 1000 pages, and at ${figures.idleSiteMemory} MB when idle, on an x86-64 machine; a container that runs the same site in Node 20 under runc, at ${figures.nodeMemory} MB. Most of a site’s memory is compiled code and other pages that containers of the same image share: each further one adds ${figures.replicaMemory} MB, and ${figures.manyContainers} of them use ${figures.manyMemory} MB together. The budget assumes that every site is different and counts the full amount for each. Concurrent renders and large pages need more, so leave some headroom. The figure for the k3s agent is from the `}
+        <a href="https://docs.k3s.io/reference/resource-profiling">
+          k3s documentation
+        </a>
+        {'. For your operating system, see the output of '}
+        <code>free -m</code>
+        {'.'}
       </p>
     </div>
   );
