@@ -1,16 +1,16 @@
 #!/usr/bin/env node
-// Builds a Vite project that renders on the server into what `ssr build` and
-// `ssr image` take:
+// Builds a Vite project with server rendering into the input of `ssr build` and
+// `ssr image`:
 //
 //   node scripts/build-site.mjs SITE OUTDIR
 //
 //   OUTDIR/client                  the assets, with index.html as the template
-//   OUTDIR/server/entry-server.js  one ES module that imports nothing
+//   OUTDIR/server/entry-server.js  one ES module without imports
 //
-// The project follows Vite's own convention: index.html, src/entry-client.* and
-// src/entry-server.*. Its configuration and its own copy of Vite are used. A
-// project with a build of another shape has a script "ssr-build" in its
-// package.json that leaves dist/client and dist/server/entry-server.js.
+// The project follows Vite's convention: index.html, src/entry-client.* and
+// src/entry-server.*. It is built with its own configuration and its own copy of
+// Vite. A project that is built differently defines a script "ssr-build" in its
+// package.json that creates dist/client and dist/server/entry-server.js.
 
 import { spawnSync } from 'node:child_process';
 import {
@@ -26,13 +26,14 @@ import { dirname, join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 const CONVENTION =
-  'a site has index.html, src/entry-client.* and src/entry-server.* as in https://vite.dev/guide/ssr';
+  'a site needs index.html, src/entry-client.* and src/entry-server.*, as described in https://vite.dev/guide/ssr';
 
-class Refusal extends Error {}
+/** An error for the user, shown without a stack. */
+class BuildError extends Error {}
 
 async function main([site, out]) {
   if (!site || !out) {
-    throw new Refusal('usage: node scripts/build-site.mjs SITE OUTDIR');
+    throw new BuildError('usage: node scripts/build-site.mjs SITE OUTDIR');
   }
   const outDir = resolve(out);
   const manifest = readManifest(site);
@@ -42,7 +43,7 @@ async function main([site, out]) {
   mkdirSync(outDir, { recursive: true });
   if (manifest.scripts?.['ssr-build']) {
     npm(root, 'run', 'ssr-build');
-    take(root, outDir);
+    copyOutput(root, outDir);
   } else {
     await build(root, outDir);
   }
@@ -53,11 +54,11 @@ function readManifest(site) {
   try {
     return JSON.parse(readFileSync(path, 'utf8'));
   } catch (error) {
-    throw new Refusal(`${path}: ${error.message}; ${CONVENTION}`);
+    throw new BuildError(`${path}: ${error.message}; ${CONVENTION}`);
   }
 }
 
-/** Installs the project's dependencies where that has never been done. */
+/** Installs the project's dependencies unless node_modules exists. */
 function install(root) {
   if (existsSync(join(root, 'node_modules'))) return;
   const locked = existsSync(join(root, 'package-lock.json'));
@@ -66,22 +67,24 @@ function install(root) {
 }
 
 function npm(root, ...args) {
-  // What npm says belongs to stderr here: stdout is for results.
+  // npm's output goes to stderr: stdout is for results.
   const { status, error } = spawnSync('npm', args, {
     cwd: root,
     stdio: ['ignore', 2, 2],
   });
-  if (error) throw new Refusal(`npm: ${error.message}`);
+  if (error) throw new BuildError(`npm: ${error.message}`);
   if (status !== 0)
-    throw new Refusal(`npm ${args.join(' ')} failed in ${root}`);
+    throw new BuildError(`npm ${args.join(' ')} failed in ${root}`);
 }
 
-/** Takes over what the project's own build has left. */
-function take(root, outDir) {
+/** Copies the output of the project's own build. */
+function copyOutput(root, outDir) {
   const server = join('dist', 'server', 'entry-server.js');
   for (const path of [join('dist', 'client'), server]) {
     if (!existsSync(join(root, path))) {
-      throw new Refusal(`npm run ssr-build left no ${path} in ${root}`);
+      throw new BuildError(
+        `npm run ssr-build did not create ${path} in ${root}`,
+      );
     }
   }
   cpSync(join(root, 'dist', 'client'), join(outDir, 'client'), {
@@ -95,7 +98,7 @@ function take(root, outDir) {
 async function build(root, outDir) {
   const entry = findEntry(root);
   const vite = await loadVite(root);
-  // Plugins and frameworks look at the working directory and at NODE_ENV.
+  // Plugins and frameworks depend on the working directory and on NODE_ENV.
   process.chdir(root);
   process.env.NODE_ENV = 'production';
   const common = { root, logLevel: 'warn', mode: 'production' };
@@ -109,14 +112,14 @@ async function build(root, outDir) {
   console.error(`site: bundling ${entry}`);
   const result = await vite.build({
     ...common,
-    // Left as it is, it would be decided when the module is evaluated, with both
-    // codes of a framework in the bundle.
+    // Otherwise it would be evaluated when the module loads, and the bundle would
+    // contain both the development and the production code of a framework.
     define: { 'process.env.NODE_ENV': '"production"' },
     ssr: {
-      // Nothing is resolved at run time, and nothing comes from Node.
+      // Bundle all imports: the engine resolves none and has no Node modules.
       noExternal: true,
       target: 'webworker',
-      // Without "worker" some frameworks give their browser build, which
+      // Without "worker", some frameworks resolve to their browser build, which
       // cannot render on a server.
       resolve: { conditions: ['worker', 'browser', 'module', 'production'] },
     },
@@ -135,21 +138,21 @@ async function build(root, outDir) {
 
 function findEntry(root) {
   if (!existsSync(join(root, 'index.html'))) {
-    throw new Refusal(`${root} has no index.html; ${CONVENTION}`);
+    throw new BuildError(`${root} has no index.html; ${CONVENTION}`);
   }
   const candidates = ['js', 'jsx', 'ts', 'tsx', 'mjs'].map(
     (kind) => `src/entry-server.${kind}`,
   );
   const entry = candidates.find((path) => existsSync(join(root, path)));
   if (!entry) {
-    throw new Refusal(
-      `${root} has none of ${candidates.join(', ')}; ${CONVENTION}`,
+    throw new BuildError(
+      `${root} has no server entry (${candidates.join(', ')}); ${CONVENTION}`,
     );
   }
   return entry;
 }
 
-/** The project's own Vite, so that its plugins fit. */
+/** Loads the project's own Vite, which matches its plugins. */
 async function loadVite(root) {
   try {
     const require = createRequire(join(root, 'package.json'));
@@ -159,13 +162,13 @@ async function loadVite(root) {
     );
     return await import(pathToFileURL(path));
   } catch (error) {
-    throw new Refusal(
+    throw new BuildError(
       `cannot load the project's vite (${error.message}); run npm install in ${root}`,
     );
   }
 }
 
-/** The option by which this version of Vite writes a single file. */
+/** The option that makes this version of Vite write a single file. */
 function oneFile(vite) {
   const output = { entryFileNames: 'entry-server.js', format: 'es' };
   return Number.parseInt(vite.version, 10) >= 8
@@ -173,7 +176,7 @@ function oneFile(vite) {
     : { rollupOptions: { output: { ...output, inlineDynamicImports: true } } };
 }
 
-/** Refuses a bundle that would need something at run time. */
+/** Rejects a bundle that is not a single file or imports something at run time. */
 function check(result, entry) {
   const chunks = [result]
     .flat()
@@ -185,14 +188,14 @@ function check(result, entry) {
   ]);
   const missing = [...new Set(imports)].filter((name) => !own.has(name));
   if (missing.length > 0) {
-    throw new Refusal(
-      `${entry} imports ${missing.join(', ')}, which the module does not have: ` +
-        'there is no Node inside it; leave these out or replace them',
+    throw new BuildError(
+      `${entry} imports ${missing.join(', ')}, which is not in the bundle: ` +
+        'the engine has no Node modules; remove or replace these imports',
     );
   }
   if (chunks.length !== 1) {
-    throw new Refusal(
-      `${entry} became ${chunks.length} files (${[...own].join(', ')}) instead of one`,
+    throw new BuildError(
+      `${entry} was bundled into ${chunks.length} files (${[...own].join(', ')}) instead of one`,
     );
   }
 }
@@ -201,7 +204,7 @@ try {
   await main(process.argv.slice(2));
 } catch (error) {
   console.error(
-    `site: ${error instanceof Refusal ? error.message : error.stack}`,
+    `site: ${error instanceof BuildError ? error.message : error.stack}`,
   );
   process.exitCode = 1;
 }

@@ -20,7 +20,7 @@ function build(t, files) {
   const dir = mkdtempSync(join(tmpdir(), 'ssr-build-site-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const site = join(dir, 'site');
-  // So that nothing is installed.
+  // With node_modules in place, the script does not install dependencies.
   mkdirSync(join(site, 'node_modules'), { recursive: true });
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(site, path)), { recursive: true });
@@ -33,20 +33,20 @@ function build(t, files) {
   return { ...result, out };
 }
 
-test('a directory without package.json is refused with the convention', (t) => {
+test('a directory without package.json fails and the error states the convention', (t) => {
   const { status, stderr } = build(t, {});
   assert.equal(status, 1);
   assert.match(stderr, /package\.json/);
   assert.match(stderr, /src\/entry-server/);
 });
 
-test('a project without index.html is refused by name', (t) => {
+test('a project without index.html fails and the error names the file', (t) => {
   const { status, stderr } = build(t, { 'package.json': '{}' });
   assert.equal(status, 1);
   assert.match(stderr, /has no index\.html/);
 });
 
-test('a project without a server entry is told where it was looked for', (t) => {
+test('a project without a server entry fails and the error lists the accepted paths', (t) => {
   const { status, stderr } = build(t, {
     'package.json': '{}',
     'index.html': '',
@@ -55,7 +55,7 @@ test('a project without a server entry is told where it was looked for', (t) => 
   assert.match(stderr, /src\/entry-server\.jsx/);
 });
 
-test('a project without vite is told so', (t) => {
+test('a project without Vite fails and the error says so', (t) => {
   const { status, stderr } = build(t, {
     'package.json': '{}',
     'index.html': '',
@@ -65,7 +65,7 @@ test('a project without vite is told so', (t) => {
   assert.match(stderr, /cannot load the project's vite/);
 });
 
-test("a project's own ssr-build is used where there is one", (t) => {
+test("a project's own ssr-build script is used if there is one", (t) => {
   const { status, stderr, out } = build(t, {
     'package.json': JSON.stringify({
       scripts: { 'ssr-build': 'node build.mjs' },
@@ -83,10 +83,10 @@ test("a project's own ssr-build is used where there is one", (t) => {
   assert.ok(existsSync(join(out, 'server/entry-server.js')));
 });
 
-test('an ssr-build that leaves no bundle is told what is missing', (t) => {
+test('an ssr-build script that creates no bundle fails and the error names what is missing', (t) => {
   const { status, stderr } = build(t, {
     'package.json': JSON.stringify({ scripts: { 'ssr-build': 'true' } }),
   });
   assert.equal(status, 1);
-  assert.match(stderr, /left no dist\/client/);
+  assert.match(stderr, /did not create dist\/client/);
 });

@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
 
 /**
- * Renders pages in `vite dev` as a server of the site would, so that they are
- * hydrated there too.
+ * Renders pages on the server in `vite dev` too, so that hydration is the same
+ * as in production.
  */
 export function devRender() {
   return {
     name: 'dev-render',
     apply: 'serve',
     configureServer(server) {
-      // Returned, so that it comes after Vite's own answers.
+      // A returned function runs after Vite's own middleware.
       return () =>
         server.middlewares.use(async (message, answer, next) => {
           try {

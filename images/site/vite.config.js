@@ -14,7 +14,7 @@ export default defineConfig(({ isSsrBuild }) => ({
   ],
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   build: {
-    // Both builds must name an asset alike, so neither may inline one.
+    // Both builds must use the same asset URLs, so neither may inline assets.
     assetsInlineLimit: 0,
     emptyOutDir: true,
     sourcemap: isSsrBuild === true,
@@ -24,14 +24,14 @@ export default defineConfig(({ isSsrBuild }) => ({
     modulePreload: { polyfill: false },
     rolldownOptions: {
       output: {
-        // One file: the engine loads a single module.
+        // The engine loads a single module.
         codeSplitting: false,
         ...(isSsrBuild && { entryFileNames: '[name].js' }),
       },
     },
   },
   ssr: {
-    // Nothing is resolved at run time, and nothing comes from Node.
+    // Bundle all imports: the engine resolves none and has no Node modules.
     noExternal: true,
     target: 'webworker',
   },

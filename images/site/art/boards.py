@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draws the boards of the site as SVG, to scale, seen from above.
+"""Draws the boards shown on the site as SVG, to scale, seen from above.
 
     python3 art/boards.py        writes src/assets/boards/*.svg
 
-One unit is a tenth of a millimetre and y points down. Positions follow the
-published mechanical drawings; what is not on them is drawn by eye. No text and
-no logo is copied from the boards.
+One unit is a tenth of a millimetre, and y points down. Positions follow the
+published mechanical drawings; details that are not in them are drawn by eye. No
+text or logo is copied from the boards.
 """
 
 import pathlib
@@ -31,7 +31,7 @@ def rect(x, y, w, h, fill, r=0, stroke=None, sw=2):
 
 
 def dots(points, width, colour):
-    """Round dots as one path of zero-length strokes."""
+    """Draws round dots as one path of zero-length strokes."""
     path = "".join(f"M{n(x)} {n(y)}h0" for x, y in points)
     return f'<path d="{path}" stroke="{colour}" stroke-width="{n(width)}" stroke-linecap="round"/>'
 
@@ -48,7 +48,7 @@ def hole(x, y):
 
 
 def header(populated):
-    """The 40 pins: 2 x 20 at 2.54 mm around x = 32.5 mm, 3.5 mm from the edge."""
+    """Draws the 40 pins: 2 x 20 at 2.54 mm, centred on x = 32.5 mm, 3.5 mm from the edge."""
     points = [
         (325 + (column - 9.5) * 25.4, 35 + (row - 0.5) * 25.4)
         for row in (0, 1)
@@ -61,7 +61,7 @@ def header(populated):
 
 
 def chip(x, y, w, h, lines_of_mark=2, pins=0, metal=False):
-    """A chip around its centre, with legs where `pins` says so."""
+    """Draws a chip centred on x, y, with `pins` legs on each side."""
     left, top = x - w / 2, y - h / 2
     out = ""
     if pins:
@@ -93,7 +93,7 @@ def crystal(x, y, w=26, h=16):
 
 
 def parts(points, upright=False):
-    """Small two-ended parts."""
+    """Draws small parts with two terminals."""
     out = ""
     for x, y in points:
         w, h = (6, 12) if upright else (12, 6)
@@ -106,7 +106,7 @@ def parts(points, upright=False):
 
 
 def socket_bottom(x, height, w, depth, over=8):
-    """A socket on the lower edge, around x."""
+    """Draws a connector on the lower edge, centred on x."""
     y = height - depth + over
     return (
         rect(x - w / 2, y, w, depth, METAL, 5, METAL_DARK, 2.5)
@@ -128,7 +128,7 @@ def socket_right(width, y, w, depth, over=20, colour=None):
 
 
 def card(x, y, w=120, h=130):
-    """The slot for a card at the left edge."""
+    """Draws a card slot at the left edge."""
     return rect(x, y - h / 2, w, h, METAL, 5, METAL_DARK, 2.5) + lines(
         [f"M{n(x + 20)} {n(y - h / 2 + 16)}h{n(w * 0.5)}M{n(x + 20)} {n(y + h / 2 - 16)}h{n(w * 0.5)}"],
         3,
@@ -137,7 +137,7 @@ def card(x, y, w=120, h=130):
 
 
 def flat_cable(x, y, length, colour=CREAM, flip=False):
-    """A connector for a flat cable, upright."""
+    """Draws a vertical connector for a flat cable."""
     latch = x + 12 if flip else x - 20
     return rect(x - 12, y - length / 2, 24, length, colour, 3, "#a79f86", 2) + rect(
         latch, y - length / 2 - 3, 8, length + 6, PLASTIC, 2
@@ -146,7 +146,7 @@ def flat_cable(x, y, length, colour=CREAM, flip=False):
 
 def board(width, height, radius, traces, body):
     edge = f'<rect x="1.5" y="1.5" width="{width - 3}" height="{height - 3}" rx="{radius}" fill="{MASK}" stroke="{MASK_EDGE}" stroke-width="3"/>'
-    # Sockets stick out of the board by up to 2.5 mm, so there is a margin.
+    # Connectors extend up to 2.5 mm beyond the board, hence the margin.
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" '
         f'viewBox="-{MARGIN} -{MARGIN} {width + 2 * MARGIN} {height + 2 * MARGIN}">'
@@ -158,7 +158,7 @@ def board(width, height, radius, traces, body):
 
 
 def bus(x, y, count, pitch, down, along):
-    """Traces side by side that go down, turn by 45 degrees and run along."""
+    """Parallel traces that go down, turn by 45 degrees and continue horizontally."""
     out = []
     for i in range(count):
         bend = 30 + i * 2
@@ -193,7 +193,7 @@ def zero(second):
     body += socket_bottom(414, h, 80, 54)
     body += socket_bottom(540, h, 80, 54)
     body += lines(["M404 236v-8M540 236v-8"], 3, SILK)
-    # The antenna: a notch of bare board with its resonator.
+    # The antenna: a notch of bare board with a resonator.
     body += f'<path d="M572 96l28 0l-14 26z" fill="{TRACE}"/>'
     return board(w, h, 30, traces, body)
 
@@ -237,14 +237,14 @@ def model_b(generation, plus=False):
         body += crystal(560, 196, 60, 24)
         body += flat_cable(450, 440, 220, colour=PLASTIC if generation == 1 else CREAM, flip=False)
         body += chip(150, 420, 44, 44, 0, 4)
-    # Round capacitors by the power socket.
+    # Round capacitors next to the power connector.
     if generation < 4:
         body += dots([(200, 492)], 60, METAL) + dots([(200, 492)], 44, METAL_DARK)
         body += dots([(594, 396)], 60, METAL) + dots([(594, 396)], 44, METAL_DARK)
     body += parts([(420, 110), (420, 124), (420, 138), (230, 400), (230, 412), (380, 380), (380, 392)])
     body += parts([(500, 120), (514, 120), (528, 120), (300, 400), (312, 400), (640, 290), (652, 290)], upright=True)
 
-    # The lower edge: power, pictures, sound.
+    # The lower edge: power, video, audio.
     body += socket_bottom(112 if generation >= 4 else 106, h, 92 if generation >= 4 else 80, 74 if generation >= 4 else 56)
     if generation >= 4:
         body += socket_bottom(260, h, 70, 78) + socket_bottom(394, h, 70, 78)
@@ -253,7 +253,7 @@ def model_b(generation, plus=False):
     if generation < 5:
         body += rect(500, h - 125, 70, 125, PLASTIC, 4) + dots([(535, h + 4)], 44, PLASTIC)
 
-    # The right edge: USB and Ethernet, which changed places twice.
+    # The right edge: USB and Ethernet, whose positions were swapped twice.
     ethernet, upper, lower = (458, 268, 90) if generation != 4 else (102, 270, 450)
     blue = "#3d6fd0" if generation >= 4 else None
     body += socket_right(w, ethernet, 160, 212, colour=None)

@@ -1,16 +1,16 @@
 #!/usr/bin/env python3
-"""Makes Refdes, the display typeface of the site.
+"""Generates Refdes, the display typeface of the site.
 
     pip install fonttools skia-pathops brotli
     python3 art/font.py          writes src/assets/fonts/refdes-*.woff2
 
-Refdes is drawn the way lettering gets onto a circuit board: as paths for a
-round pen. Every glyph below is a list of strokes. A stroke is a list of points
-"x,y"; "x,y,r" turns the corner with radius r, and a stroke that ends in "z" is
-closed. Where a leg is too short for the radius, the corner becomes an ellipse.
-The pen's width gives the weight.
+Refdes is drawn like the lettering on a circuit board: as paths for a round pen.
+Every glyph below is a list of strokes. A stroke is a list of points "x,y";
+"x,y,r" rounds the corner with radius r, and a stroke that ends in "z" is closed.
+If a leg is too short for the radius, the corner becomes an ellipse. The width of
+the pen determines the weight.
 
-Units: 1000 to the em, capitals 700 high, small letters 500.
+Units: 1000 per em; capitals are 700 high, lower-case letters 500.
 """
 
 import pathlib
@@ -22,8 +22,8 @@ from fontTools.pens.ttGlyphPen import TTGlyphPen
 OUT = pathlib.Path(__file__).resolve().parent.parent / "src/assets/fonts"
 KAPPA = 0.5523
 
-# name of a glyph: (width of the drawing, strokes). The side bearings are added
-# later. The drawing starts at x = 0.
+# Character: (width of the drawing, strokes). The drawing starts at x = 0; the
+# side bearings are added later.
 GLYPHS = {
     " ": (200, []),
     # Capitals
@@ -53,7 +53,7 @@ GLYPHS = {
     "X": (470, ["0,700 470,0", "470,700 0,0"]),
     "Y": (470, ["0,700 235,330 470,700", "235,330 235,0"]),
     "Z": (430, ["0,700 430,700 0,0 430,0"]),
-    # Small letters
+    # Lower-case letters
     "a": (380, ["30,430 30,500,150 380,500,170 380,0", "380,290 0,290,150 0,0,150 380,0,170 380,180"]),
     "b": (400, ["0,720 0,0", "0,250 0,500,200 400,500,200 400,0,200 0,0,200 z"]),
     "c": (370, ["370,370 370,500,190 0,500,200 0,0,200 370,0,190 370,130"]),
@@ -80,7 +80,7 @@ GLYPHS = {
     "x": (360, ["0,500 360,0", "360,500 0,0"]),
     "y": (380, ["0,500 190,0", "380,500 170,-110,120 20,-190"]),
     "z": (340, ["0,500 340,500 0,0 340,0"]),
-    # Figures, all of one width
+    # Figures, all of the same width
     "0": (430, ["0,350 0,700,215 430,700,215 430,0,215 0,0,215 z"]),
     "1": (430, ["60,560 240,700 240,0", "80,0 400,0"]),
     "2": (430, ["10,530 10,700,205 415,700,205 415,390,170 0,0 430,0"]),
@@ -125,8 +125,8 @@ GLYPHS = {
     "£": (420, ["390,560 390,700,160 90,700,160 90,0 420,0", "0,0 90,0", "0,350 300,350"]),
 }
 
-# Side bearings: how far the pen's centre stays from the edge. Round and slanted
-# sides stand closer to their neighbours than straight ones.
+# Side bearings: how much is taken off the margin at each side. Round and slanted
+# sides are closer to their neighbours than straight ones.
 LOOSE, ROUND, TIGHT = 0, 22, 52
 LEFT = {c: ROUND for c in "CGOQcdegoq0689"} | {c: TIGHT for c in "AJTVWXYZvwxyz17/→4"} | {c: 38 for c in "aSsft"}
 RIGHT = {c: ROUND for c in "DOQbopBP035689"} | {c: TIGHT for c in "AKLRTVWXYZkvwxyzrFE7/ft4"} | {c: 38 for c in "CGScseal"}
@@ -142,7 +142,7 @@ KERNING = {
 
 
 def corner(path, before, at, after, radius):
-    """A turn at a corner, with as much of the radius as both legs allow."""
+    """Rounds a corner, with as much of the radius as both legs allow."""
 
     def toward(other):
         dx, dy = other[0] - at[0], other[1] - at[1]
@@ -174,7 +174,7 @@ def skeleton(stroke, pen_width):
         words.pop()
     points = [tuple(map(float, word.split(","))) for word in words]
     if closed:
-        # Start in the middle of a side, so that every corner is a corner.
+        # Start in the middle of a side, so that every corner is drawn as one.
         a, b = points[0], points[1]
         if len(a) == 2:
             start = a[:2]
@@ -210,7 +210,7 @@ def skeleton(stroke, pen_width):
 
 
 def halve(other, at, _shared):
-    """Where two rounded corners share a leg, each gets what is its own."""
+    """Divides a leg between the two rounded corners at its ends, by their radii."""
     if len(other) == 3 and other[2]:
         dx, dy = other[0] - at[0], other[1] - at[1]
         length = (dx * dx + dy * dy) ** 0.5
@@ -246,7 +246,6 @@ def glyph_name(character):
 
 def build(style, weight, pen_width, margin, file):
     half = pen_width / 2
-    # Capitals keep their height whatever the pen: the skeleton is squeezed.
     glyphs, metrics, cmap = {}, {}, {}
     order = [".notdef"]
     empty = TTGlyphPen(None)

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Draws the traces that leave the board on the first page.
+"""Draws the traces that leave the board on the home page.
 
     python3 art/traces.py        writes src/assets/traces.svg
 
-The board (65 x 30 mm) is in the middle. One unit is a millimetre.
+The board (65 x 30 mm) is in the middle. One unit is one millimetre.
 """
 
 import pathlib
@@ -18,9 +18,9 @@ def n(value):
 
 
 def fan(points, up, side, reach, first, pitch, bend, rise):
-    """Leaves each point vertically, turns towards `side`, runs, turns again.
+    """Draws a trace from each point: vertical, then towards `side`, then vertical again.
 
-    The trace nearest to that side turns first, so that none cross.
+    The trace closest to that side turns first, so that no traces cross.
     """
     paths, ends = [], []
     ordered = sorted(points, key=lambda p: -side * p[0])

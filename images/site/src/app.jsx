@@ -8,7 +8,7 @@ export function App({ url, env, data }) {
   return (
     <>
       <a class="skip" href="#main">
-        Skip to the content
+        Skip to content
       </a>
       <Header path={path} />
       <main id="main" tabIndex={-1} key={path}>

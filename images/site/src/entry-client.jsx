@@ -3,7 +3,7 @@ import { App } from './app.jsx';
 import { interceptNavigation } from './router.js';
 import { resolve } from './routes.jsx';
 
-// While developing, Preact itself reports what does not hydrate.
+// In development, Preact reports hydration mismatches.
 if (import.meta.env.DEV) await import('preact/debug');
 
 const root = document.getElementById('app');
@@ -26,7 +26,7 @@ interceptNavigation(async (url, kind) => {
       if (!response.ok) throw new Error(`status ${response.status}`);
       data = await response.json();
     } catch {
-      // The server can still be asked for the whole page.
+      // Fall back to loading the whole page from the server.
       location.assign(url);
       return;
     }

@@ -6,8 +6,8 @@ import { pages, resolve } from './routes.jsx';
 export { pages };
 
 /**
- * Renders one page. A pure function of its arguments: no clock, no random
- * numbers, nothing kept between two requests.
+ * Renders one page. A pure function of its arguments: it uses no clock and no
+ * random numbers, and keeps nothing between requests.
  */
 export function render(url, { request, env = {} } = {}) {
   const page = resolve(url);
@@ -40,7 +40,7 @@ export function render(url, { request, env = {} } = {}) {
   };
 }
 
-// HTML and JSON share one address and hold the visitor's own data.
+// HTML and JSON share one URL, and both contain the visitor's own data.
 const perRequest = { 'cache-control': 'no-store', vary: 'accept' };
 
 function wantsJson(request) {
@@ -48,12 +48,12 @@ function wantsJson(request) {
   return accept.includes('application/json') && !accept.includes('text/html');
 }
 
-/** Only what the page shows goes to the browser. */
+/** Selects the variables that the page shows; only these are sent to the browser. */
 function pickEnv({ SSR_SERVER, SSR_ARCH, SSR_BACKEND, SSR_HOSTNAME }) {
   return { SSR_SERVER, SSR_ARCH, SSR_BACKEND, SSR_HOSTNAME };
 }
 
-/** `/guide/` is `/guide`: the address to send the browser to, if there is one. */
+/** The URL to redirect to if `url` is a page with trailing slashes, as in `/guide/`. */
 function withoutTrailingSlash(url) {
   const [, path, rest] = /^(\/[^?#]*?)\/+(\?.*)?$/.exec(url) ?? [];
   return path && resolve(path).status === 200 ? path + (rest ?? '') : null;

@@ -1,6 +1,6 @@
 /**
  * Matches a path against a pattern such as `/boards/:id`.
- * Returns the parameters, or null when it does not match.
+ * Returns the parameters, or null if it does not match.
  */
 export function matchPattern(pattern, path) {
   const wanted = pattern.split('/');
@@ -14,6 +14,7 @@ export function matchPattern(pattern, path) {
   return params;
 }
 
+/** Splits a URL without its origin into path and query; the fragment is dropped. */
 export function splitUrl(url) {
   const hash = url.indexOf('#');
   const clean = hash < 0 ? url : url.slice(0, hash);
@@ -24,8 +25,8 @@ export function splitUrl(url) {
 }
 
 /**
- * Takes over clicks on links inside the site. `navigate(url, kind)` shows the
- * page; kind is 'push' for a click and 'pop' for back and forward.
+ * Handles clicks on links within the site. `navigate(url, kind)` shows the page;
+ * kind is 'push' for a click and 'pop' for back and forward.
  */
 export function interceptNavigation(navigate) {
   let current = location.pathname + location.search;

@@ -15,14 +15,14 @@ const routes = [
     pattern: '/',
     title: 'Server-rendered websites on very small computers',
     description:
-      'containerd-shim-ssr runs server-rendered websites from WebAssembly as OCI containers, on anything from a Raspberry Pi Zero up.',
+      'containerd-shim-ssr runs server-rendered websites in WebAssembly as OCI containers, on a Raspberry Pi Zero or anything larger.',
     Page: Home,
   },
   {
     pattern: '/how-it-works',
     title: 'How it works',
     description:
-      'From a JavaScript bundle to a WebAssembly snapshot, an OCI image and a rendered page: what happens at build time and at each request.',
+      'From a JavaScript bundle to a WebAssembly snapshot, an OCI image and a rendered page: what happens at build time and on each request.',
     Page: HowItWorks,
     prose: true,
   },
@@ -30,7 +30,7 @@ const routes = [
     pattern: '/guide',
     title: 'Guide',
     description:
-      'Run this site with make demo, with docker run, on a k3s cluster or without any container engine, and build your own.',
+      'Run this site with make demo, with docker run, on a k3s cluster or without a container engine, and build your own.',
     Page: Guide,
     prose: true,
   },
@@ -38,7 +38,7 @@ const routes = [
     pattern: '/boards',
     title: 'Boards',
     description:
-      'Nine Raspberry Pi models from the 1 B+ to the Pi 5: processor, memory, width, and which WebAssembly back end runs on each.',
+      'Nine Raspberry Pi models from the 1 B+ to the Pi 5: processor, memory, 32-bit or 64-bit, and the WebAssembly back end for each.',
     Page: Boards,
   },
   {
@@ -53,26 +53,26 @@ const routes = [
     pattern: '/memory',
     title: 'Memory budget',
     description:
-      'Work out how many server-rendered sites fit into the memory of a Raspberry Pi.',
+      'Calculate how many server-rendered sites fit into the memory of a Raspberry Pi.',
     Page: Memory,
   },
   {
     pattern: '/request',
     title: 'Your request',
     description:
-      'What the server saw of this request, written into the page while it was rendered.',
+      'What the server received with this request, rendered into the page.',
     load: describeRequest,
     Page: RequestPage,
   },
 ];
 
 const notFound = {
-  title: 'No such page',
-  description: 'This address leads nowhere on this site.',
+  title: 'Page not found',
+  description: 'There is no page at this address.',
   Page: NotFound,
 };
 
-/** Every page that can be asked for by its address. */
+/** The paths of all pages. */
 export const pages = routes.flatMap((route) =>
   route.pattern.includes(':')
     ? boards.map((board) => route.pattern.replace(':id', board.id))
@@ -82,7 +82,7 @@ export const pages = routes.flatMap((route) =>
 const text = (value, item) =>
   typeof value === 'function' ? value(item) : value;
 
-/** The page at a URL: what to show, under which title, with which status. */
+/** The page at a URL: its component, title, description and status. */
 export function resolve(url) {
   const { path, query } = splitUrl(url);
   for (const route of routes) {

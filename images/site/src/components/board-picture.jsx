@@ -4,10 +4,10 @@ const files = import.meta.glob('../assets/boards/*.svg', {
   import: 'default',
 });
 
-// Sockets stick out of a board, so its drawing has a margin all around.
+// Connectors extend beyond the edge of a board, so its drawing has a margin.
 const margin = 2.5;
 
-/** A board seen from above, four pixels to the millimetre. */
+/** A board seen from above, at four pixels per millimetre. */
 export function BoardPicture({ board, lifeSize = false }) {
   const width = board.size[0] + 2 * margin;
   const height = board.size[1] + 2 * margin;

@@ -1,6 +1,6 @@
 /**
- * A chain of chips on one trace: `steps` are pairs of a name and what happens
- * there. Runs across on a wide screen and down on a phone.
+ * A chain of chips on one trace. `steps` are pairs of a name and a description.
+ * The chain is horizontal on a wide screen and vertical on a phone.
  */
 export function Circuit({ label, steps }) {
   return (

@@ -9,7 +9,7 @@ const architectures = {
   arm: 'Arm, 32-bit',
 };
 
-/** What this page was rendered by: the plate on every page's lower edge. */
+/** The plate at the bottom of every page, which shows what rendered it. */
 export function Footer({ env }) {
   const { SSR_SERVER, SSR_ARCH, SSR_BACKEND, SSR_HOSTNAME } = env;
   return (
@@ -28,8 +28,8 @@ export function Footer({ env }) {
         </dl>
       </div>
       <p class="colophon">
-        Preact and MDX, rendered on the server, then taken over by your browser.
-        Lettering and drawings were made for this site by the scripts in its
+        Preact and MDX, rendered on the server and hydrated in your browser. The
+        lettering and the drawings were made for this site by scripts in its
         source.
       </p>
     </footer>
@@ -45,8 +45,8 @@ function Row({ name, value }) {
   );
 }
 
-// Known only in the browser. The elements are marked, since they are the one
-// place where the document may differ from the HTML the server sent.
+// Values that are only known in the browser. The elements are marked because they
+// are the only place where the document may differ from the server's HTML.
 function Live() {
   const [time, setTime] = useState(null);
   const [hydrated, setHydrated] = useState(false);
@@ -72,7 +72,7 @@ function Live() {
   );
 }
 
-/** The duration of `render` in the Server-Timing header, as text. */
+/** The duration of `render` from the Server-Timing header, as text. */
 function renderTime() {
   const [navigation] = performance.getEntriesByType('navigation');
   const timing = navigation?.serverTiming?.find(

@@ -4,8 +4,8 @@ const pitch = 10;
 const cell = 8;
 
 /**
- * The memory of a board as 256 cells, filled from the top left. Each kind of
- * use is one path, so that the drawing stays small however many cells it has.
+ * The memory of a board as 256 cells, filled from the top left. All cells of one
+ * kind are a single path, which keeps the markup small.
  */
 export function MemoryMap({ parts }) {
   const { ram, system, k3s, site, sites } = parts;
@@ -31,7 +31,7 @@ export function MemoryMap({ parts }) {
       class="memory-map"
       viewBox={`0 0 ${columns * pitch} ${rows * pitch}`}
       role="img"
-      aria-label={`${sites} sites of ${site} MB beside ${firstSite} MB for the system, in ${ram} MB`}
+      aria-label={`${sites} sites of ${site} MB each and ${firstSite} MB for the system, out of ${ram} MB`}
     >
       {Object.entries(paths).map(([kind, path]) => (
         <path key={kind} class={`cell-${kind}`} d={path} />

@@ -1,5 +1,5 @@
-// What can be wider than a phone scrolls by itself, and a region that scrolls
-// must be reachable by keyboard.
+// Content that may be wider than a phone scrolls in its own region, and a region
+// that scrolls must be reachable by keyboard.
 
 export function Code(props) {
   // biome-ignore lint/a11y/noNoninteractiveTabindex: see above

@@ -1,6 +1,7 @@
-// The boards the site knows. Sizes are those of the circuit board, in
-// millimetres. `systems` lists what an operating system of each width makes
-// of the processor, and with it which back end runs the module.
+// The boards described on the site. `size` is that of the circuit board in
+// millimetres, `ram` the available memory sizes in MB. `systems` lists, for each
+// width of operating system that the processor can run, the instruction set and
+// the back end that runs the module.
 const arm64 = { os: '64-bit', arch: 'aarch64', backend: 'cranelift' };
 const armv7 = { os: '32-bit', arch: 'ARMv7', backend: 'pulley' };
 const armv6 = { os: '32-bit', arch: 'ARMv6', backend: 'pulley' };
@@ -18,7 +19,7 @@ export const boards = [
     ram: [512],
     size: [65, 30],
     systems: [armv6],
-    note: 'One core, no 64-bit mode and an instruction set from 2002. If a page comes up here, it comes up anywhere.',
+    note: 'One core, no 64-bit mode, and an instruction set from 2002. A site that runs here runs anywhere.',
   },
   {
     id: 'zero-2-w',
@@ -32,7 +33,7 @@ export const boards = [
     ram: [512],
     size: [65, 30],
     systems: [arm64, armv7],
-    note: 'The same outline as the Zero W with four 64-bit cores. A 64-bit system lets Cranelift compile the module to machine code.',
+    note: 'The same size as the Zero W, with four 64-bit cores. On a 64-bit system, Cranelift compiles the module to machine code.',
   },
   {
     id: '1-b-plus',
@@ -46,7 +47,7 @@ export const boards = [
     ram: [512],
     size: [85, 56],
     systems: [armv6],
-    note: 'The oldest board here. Its processor is the one in the Zero W, clocked lower.',
+    note: 'The oldest board on this list. It has the same processor as the Zero W, at a lower clock.',
   },
   {
     id: '2-b',
@@ -60,7 +61,7 @@ export const boards = [
     ram: [1024],
     size: [85, 56],
     systems: [armv7],
-    note: 'Four cores, 32-bit only. Later boards of revision 1.2 carry the BCM2837 of the Pi 3 and can run a 64-bit system.',
+    note: 'Four cores, 32-bit only. Revision 1.2 has the BCM2837 of the Pi 3 and can run a 64-bit system.',
   },
   {
     id: '3-a-plus',
@@ -74,7 +75,7 @@ export const boards = [
     ram: [512],
     size: [65, 56],
     systems: [arm64, armv7],
-    note: 'A Pi 3 B+ with half the memory, one USB port and no Ethernet socket.',
+    note: 'A Pi 3 B+ with half the memory, one USB port and no Ethernet port.',
   },
   {
     id: '3-b',
@@ -88,7 +89,7 @@ export const boards = [
     ram: [1024],
     size: [85, 56],
     systems: [arm64, armv7],
-    note: 'The first Raspberry Pi with a 64-bit processor, sold for years with a 32-bit system. Which of the two is installed decides the back end.',
+    note: 'The first Raspberry Pi with a 64-bit processor. For years its standard system was 32-bit. The installed system determines the back end.',
   },
   {
     id: '3-b-plus',
@@ -102,7 +103,7 @@ export const boards = [
     ram: [1024],
     size: [85, 56],
     systems: [arm64, armv7],
-    note: 'The Pi 3 B with a higher clock and a metal lid over the processor.',
+    note: 'A Pi 3 B with a higher clock and a metal heat spreader on the processor.',
   },
   {
     id: '4-b',
@@ -116,7 +117,7 @@ export const boards = [
     ram: [1024, 2048, 4096, 8192],
     size: [85, 56],
     systems: [arm64, armv7],
-    note: 'The smallest board of this list on which memory is seldom the limit. A common choice for k3s clusters.',
+    note: 'The smallest board on this list where memory is rarely the limit. A common choice for k3s clusters.',
   },
   {
     id: '5',
@@ -130,7 +131,7 @@ export const boards = [
     ram: [1024, 2048, 4096, 8192, 16384],
     size: [85, 56],
     systems: [arm64],
-    note: 'Its standard kernel uses 16 KiB memory pages, which programs built for 4 KiB pages do not always survive. Nothing in the image is native code, so nothing in it minds.',
+    note: 'Its standard kernel uses 16 KiB memory pages, which break some programs built for 4 KiB pages. The image contains no native code, so it is not affected.',
   },
 ];
 
@@ -138,10 +139,10 @@ export const findBoard = (id) => boards.find((board) => board.id === id);
 
 export const backendNames = { cranelift: 'Cranelift', pulley: 'Pulley' };
 
-/** "512 MB", "4 GB". */
+/** Formats a memory size in MB: "512 MB", "4 GB". */
 export const formatRam = (mb) => (mb < 1024 ? `${mb} MB` : `${mb / 1024} GB`);
 
-/** "512 MB", "1 to 8 GB". */
+/** Formats a list of memory sizes as a range: "512 MB", "1 to 8 GB". */
 export const formatRamRange = (ram) =>
   ram.length === 1
     ? formatRam(ram[0])

@@ -1,6 +1,6 @@
 import { splitUrl } from '../router.js';
 
-/** What the page /request shows of a request, as plain data. */
+/** The parts of a request that the page /request shows, as plain data. */
 export function describeRequest(url, request) {
   const { path, query } = splitUrl(url);
   const header = (name) => request?.headers.get(name) ?? null;

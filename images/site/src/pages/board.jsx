@@ -10,7 +10,7 @@ const explain = {
   cranelift:
     'Cranelift compiles the module to machine code before the first request.',
   pulley:
-    'No native back end exists for 32-bit Arm. Cranelift compiles the module to bytecode on the board itself, and Pulley interprets it.',
+    'There is no native back end for 32-bit Arm. Cranelift compiles the module to bytecode on the board itself, and Pulley interprets it.',
 };
 
 export function Board({ item: board }) {
@@ -41,17 +41,17 @@ export function Board({ item: board }) {
           </Fact>
         </dl>
       </div>
-      <h2>Which back end runs</h2>
+      <h2>Back end</h2>
       <ul class="backends">
         {board.systems.map(({ os, arch, backend }) => (
           <li key={arch}>
             <b>{backendNames[backend]}</b>
-            <span>{`under a ${os} system (${arch}). ${explain[backend]}`}</span>
+            <span>{`on a ${os} system (${arch}). ${explain[backend]}`}</span>
           </li>
         ))}
       </ul>
       <h2>How many sites fit</h2>
-      <p>The memory budget, worked out for this board:</p>
+      <p>See the memory budget for this board:</p>
       <ul class="choices">
         {board.ram.map((ram) => (
           <li key={ram}>

@@ -7,10 +7,10 @@ export function Boards() {
     <div class="page">
       <h1>Boards</h1>
       <p class="lead">
-        Nine Raspberry Pi models, from 2014 to 2023. The image is the same on
-        all of them. What differs is the back end: Cranelift makes machine code
-        for 64-bit processors, Pulley interprets where no native back end
-        exists.
+        Nine Raspberry Pi models, from 2014 to 2023. The image is the same for
+        all of them; only the back end differs. Cranelift generates machine code
+        for 64-bit processors, and Pulley interprets bytecode where there is no
+        native back end.
       </p>
       <ul class="board-grid">
         {boards.map((board) => (

@@ -13,9 +13,9 @@ export function Home() {
         <div class="hero-text">
           <h1>A server for websites, on a board this&nbsp;big.</h1>
           <p>
-            containerd-shim-ssr renders JavaScript websites on the server,
-            inside WebAssembly, as ordinary containers. The smallest computer it
-            is made for is the Raspberry Pi Zero&nbsp;W.
+            containerd-shim-ssr renders JavaScript websites on the server, in
+            WebAssembly, as ordinary containers. It is designed for computers as
+            small as the Raspberry Pi Zero&nbsp;W.
           </p>
           <p class="actions">
             <a class="button" href="/guide">
@@ -41,7 +41,7 @@ export function Home() {
           <p>
             A site written with Preact, React, Vue, Svelte or Solid is built
             into one WebAssembly module and a directory of assets. Together they
-            are an OCI image of the platform <code>wasi/wasm</code>: one tar
+            form an OCI image for the platform <code>wasi/wasm</code>: one tar
             layer, no base image, no native code. The same bytes run on every
             processor.
           </p>
@@ -51,7 +51,7 @@ export function Home() {
           {'                 wasi/wasm\n├── '}
           <b>ssr.wasm</b>
           {
-            '         QuickJS and the site,\n│                    already started\n└── '
+            '         QuickJS and the site,\n│                    already loaded\n└── '
           }
           <b>dist/</b>
           {
@@ -61,7 +61,7 @@ export function Home() {
       </section>
 
       <section class="band">
-        <h2>Three ways to start it</h2>
+        <h2>Three ways to run it</h2>
         <div class="ways">
           <div>
             <h3>Docker</h3>
@@ -71,7 +71,7 @@ export function Home() {
   --platform=wasi/wasm \\
   -p 8080:8080 site`}
             </Code>
-            <p>On a workstation, next to your other containers.</p>
+            <p>On a workstation, alongside your other containers.</p>
           </div>
           <div>
             <h3>k3s</h3>
@@ -81,7 +81,7 @@ export function Home() {
   containers:
     - image: site`}
             </Code>
-            <p>On a cluster of boards, as a pod like any other.</p>
+            <p>On a cluster of boards, as an ordinary pod.</p>
           </div>
           <div>
             <h3>Neither</h3>
@@ -89,7 +89,7 @@ export function Home() {
               {`ssr build dist/server/entry-server.js
 ssr serve ssr.wasm dist`}
             </Code>
-            <p>To try a site while you write it.</p>
+            <p>To try a site during development.</p>
           </div>
         </div>
       </section>
@@ -97,9 +97,9 @@ ssr serve ssr.wasm dist`}
       <section class="band">
         <h2>From one core to four</h2>
         <p class="measure">
-          Where the processor is 64-bit, Cranelift compiles the module to
-          machine code. Where it is 32-bit Arm, Pulley interprets it. Here are
-          three of the <a href="/boards">nine boards</a>, drawn to one scale.
+          On 64-bit processors, Cranelift compiles the module to machine code.
+          On 32-bit Arm, Pulley interprets it. The drawings below show three of
+          the <a href="/boards">nine boards</a>, all to the same scale.
         </p>
         <ul class="scale-row">
           {sizes.map((board) => (
@@ -115,22 +115,22 @@ ssr serve ssr.wasm dist`}
 
       <section class="band two">
         <div>
-          <h2>This page is the proof</h2>
+          <h2>This page is an example</h2>
           <p>
-            You are looking at what it does. The plate at the foot of each page
-            names the server and the processor that rendered it, and how long
-            that took. Then your browser took the page over, without drawing it
-            again.
+            The page you are reading was rendered this way. The plate at the
+            foot of each page names the server and the processor that rendered
+            it, and how long that took. Your browser then hydrated the page
+            without rendering it again.
           </p>
         </div>
         <ul class="tries">
           <li>
             <a href="/request">Your request</a>
-            <span>A page that cannot be built beforehand.</span>
+            <span>A page that cannot be prerendered.</span>
           </li>
           <li>
             <a href="/memory">Memory budget</a>
-            <span>Drag a slider: how many sites fit on your board?</span>
+            <span>Move a slider to see how many sites fit on your board.</span>
           </li>
         </ul>
       </section>

@@ -6,14 +6,14 @@ export function NotFound({ path }) {
         <path class="gap-pad" d="M20 90h0M250 50h0M380 70h0M580 30h0" />
         <path class="gap-hole" d="M20 90h0M250 50h0M380 70h0M580 30h0" />
       </svg>
-      <h1>No such page</h1>
+      <h1>Page not found</h1>
       <p class="lead">
-        Nothing is connected to <code>{path}</code>. The server answered with
-        status 404, as it should.
+        There is no page at <code>{path}</code>, so the server answered with
+        status 404.
       </p>
       <p>
         <a class="button" href="/">
-          To the first page
+          Back to the home page
         </a>
       </p>
     </div>

@@ -6,9 +6,9 @@ export function RequestPage({ data }) {
     <div class="page">
       <h1>Your request</h1>
       <p class="lead">
-        This page did not exist before you asked for it. It was put together
-        from the request below, inside a fresh WebAssembly instance that is gone
-        by now.
+        This page did not exist before you requested it. It was rendered from
+        the request below, in a fresh WebAssembly instance that has since been
+        discarded.
       </p>
       <dl class="facts wide">
         <Fact name="Method">{data.method}</Fact>
@@ -27,9 +27,9 @@ export function RequestPage({ data }) {
           ))}
         </dl>
       ) : (
-        <p>This request had none.</p>
+        <p>This request had no query.</p>
       )}
-      <h2>Send another</h2>
+      <h2>Send another request</h2>
       <form class="send" action="/request" method="get">
         <label for="note">A note to the server</label>
         <input
@@ -44,10 +44,10 @@ export function RequestPage({ data }) {
         </button>
       </form>
       <p>
-        {'The form loads the page anew. The '}
+        {'The form reloads the page. The '}
         <a href={awkward}>link with awkward characters</a>
         {
-          ' is fetched as JSON and drawn in your browser: the same component, from the same data. Either way the script in it stays text.'
+          ' is fetched as JSON and rendered in your browser, by the same component from the same data. Either way, the script in it remains text.'
         }
       </p>
     </div>
