@@ -12,23 +12,25 @@ import { fileURLToPath } from 'node:url';
 const FIGURES = new URL('../images/site/src/data/figures.js', import.meta.url);
 const RESULTS = new URL('../bench/results/', import.meta.url);
 
-// `table` and `column` match the beginning of a header cell, so that a figure
-// survives another number of rounds or pages; `row` is the first cell of a row.
-const afterLoad = { file: 'lifecycle.md', table: 'MB of PSS after' };
-const atRest = {
-  file: 'lifecycle.md',
-  table: /^MB of PSS, \d+ s after the last page/,
-};
-const many = { file: 'lifecycle.md', table: 'many containers at once' };
+// `table` matches the first cell of a table's header, `column` another cell of it
+// and `row` the first cell of a row. Patterns leave open what varies between
+// measurements, such as the number of rounds.
+const afterLoad = { file: 'lifecycle.md', table: /^MB of PSS after/ };
+const atRest = { file: 'lifecycle.md', table: /^MB of PSS, \d+ s after/ };
+const many = { file: 'lifecycle.md', table: /^many containers/ };
 const guide = { file: 'render.md', table: 'page', row: '`/guide`' };
 
 const sources = {
   siteMemory: { ...afterLoad, row: 'ours', column: 'one container' },
-  replicaMemory: { ...afterLoad, row: 'ours', column: 'each further one' },
+  replicaMemory: {
+    ...afterLoad,
+    row: 'ours',
+    column: /^each (further|additional)/,
+  },
   nodeMemory: { ...afterLoad, row: 'Node, runc', column: 'one container' },
   idleSiteMemory: { ...atRest, row: 'ours', column: 'one container' },
   manyContainers: { ...many, row: 'ours', column: 'containers' },
-  manyMemory: { ...many, row: 'ours', column: 'MB of PSS in all' },
+  manyMemory: { ...many, row: 'ours', column: /^MB of PSS/ },
   pageBytes: { ...guide, column: 'bytes' },
   renderNode: { ...guide, column: 'Node' },
   renderNative: { ...guide, column: 'native QuickJS' },
@@ -59,17 +61,18 @@ function tables(markdown) {
   return found;
 }
 
+const matches = (pattern, cell) =>
+  pattern instanceof RegExp ? pattern.test(cell) : pattern === cell;
+
 /** The number that one of `sources` points at. */
 function find({ file, table, row, column }) {
   const where = `${file}: table '${table}', row '${row}', column '${column}'`;
-  const matches = (cell) =>
-    table instanceof RegExp ? table.test(cell) : cell.startsWith(table);
   const markdown = readFileSync(new URL(file, RESULTS), 'utf8');
-  const rows = tables(markdown).find(([header]) => matches(header[0]));
+  const rows = tables(markdown).find(([header]) => matches(table, header[0]));
   if (!rows) throw new Error(`${where}: no such table`);
-  const index = rows[0].indexOf(column);
+  const index = rows[0].findIndex((cell) => matches(column, cell));
   if (index < 0) throw new Error(`${where}: no such column`);
-  const cells = rows.find(([first]) => first === row);
+  const cells = rows.find(([first]) => matches(row, first));
   if (!cells) throw new Error(`${where}: no such row`);
   // A ratio in brackets may follow the number.
   const number = /^\d+(\.\d+)?(?= \(|$)/.exec(cells[index]);

@@ -14,7 +14,7 @@ export const figures = {
   /** Memory of one idle container of the demo site, MB. */
   idleSiteMemory: 6.1,
 
-  // lifecycle.md, "many containers at once".
+  // lifecycle.md, "many containers".
   /** How many containers of one image were started. */
   manyContainers: 50,
   /** Memory of all of them, after two pages each, MB. */
