@@ -109,7 +109,7 @@ fn each_kind_of_failure_is_one_failed_request_with_its_cause_in_the_log() {
         "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY)",
         "GET /deep: the call stack is exhausted",
         "GET /loop: the render took longer than 2s (SSR_RENDER_TIMEOUT)",
-        "GET /never: the page awaits a promise that nothing will settle",
+        "GET /never: the page awaits a promise that will never settle",
     ] {
         assert!(log.contains(cause), "{cause} is not in:\n{log}");
     }

@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
+import { limits } from '../../images/site/src/data/budget.js';
+import { k3sMemory } from '../../images/site/src/data/figures.js';
 import {
   collectComplaints,
   desktop,
@@ -209,6 +211,11 @@ test('links change the page without loading it anew', async () => {
   });
 });
 
+// How many sites of this size fit into a board's memory, all in MB.
+function sitesThatFit(memory, system, site) {
+  return Math.max(0, Math.floor((memory - system) / site));
+}
+
 test('the memory budget answers', async () => {
   await withBrowser(desktop, async (context) => {
     const page = await context.newPage();
@@ -216,22 +223,23 @@ test('the memory budget answers', async () => {
     await page.goto(address('/memory'));
     await hydrated(page);
     const count = async () => Number(await page.textContent('.count b'));
-    // 512 MB, less 120 for the system, in pieces of 12.
-    assert.equal(await count(), 32);
+    const { start, step } = limits.site;
+    assert.equal(await count(), sitesThatFit(512, limits.system.start, start));
     await page.focus('#site');
     await page.keyboard.press('ArrowRight');
-    assert.equal(await count(), 30);
+    const site = start + step;
+    assert.equal(await count(), sitesThatFit(512, limits.system.start, site));
     await page.fill('#system', '300');
-    assert.equal(await count(), 16);
+    assert.equal(await count(), sitesThatFit(512, 300, site));
     await page.check('input[name=k3s]');
     assert.equal(await count(), 0);
     await page.selectOption('#board', '5.16384');
-    assert.equal(await count(), 1216);
+    assert.equal(await count(), sitesThatFit(16384, 300 + k3sMemory, site));
     await screenshot(page, '/memory', 'changed');
 
     await page.goto(address('/memory?board=4-b.2048&site=20&system=100'));
     await hydrated(page);
-    assert.equal(await count(), 97);
+    assert.equal(await count(), sitesThatFit(2048, 100, 20));
     assert.deepEqual(complaints, []);
   });
 });
@@ -269,7 +277,9 @@ test('pages can be read without JavaScript', async (t) => {
       await page.goto(address('/memory'));
       await page.selectOption('#board', '5.2048');
       await page.click('text=Work it out');
-      assert.equal(await page.textContent('.count b'), '160');
+      const { system, site } = limits;
+      const count = sitesThatFit(2048, system.start, site.start);
+      assert.equal(await page.textContent('.count b'), String(count));
     });
   });
 });
