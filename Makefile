@@ -6,14 +6,18 @@ SITE ?= images/site
 TAG ?= site
 PORT ?= 8080
 PREFIX ?= /usr/local
-# Always the whole workspace: cargo chooses dependencies' features by what is
-# selected, and would compile them again for another selection.
-CARGO = scripts/cargo-release.sh
 
+# Where cargo leaves the binaries; target/release has links to them.
+BUILT = target/$(shell rustc --print host-tuple)/release
+SHARE = $(DESTDIR)$(PREFIX)/share
+
+# Tests by what they need: `ctr_*` any containerd, `docker_*` Docker, `containerd17_*` and
+# `containerd2_*` that version of containerd or a later one.
+E2E = cargo test --package ssr-e2e
+# $(call test-in,trixie) runs tests in another Debian release, with its containerd and Docker.
+test-in = $(E2E) --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", "$(1)"]'
 # On so slow a machine ctr itself loses the end of an input that arrives before the process.
 VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
-# $(call test-in,trixie) runs tests where another Debian's containerd and Docker are.
-test-in = $(CARGO) test --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", "$(1)"]'
 
 export PORT
 
@@ -21,9 +25,14 @@ help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 build: ## Build target/release/ssr and target/release/containerd-shim-ssr-v1
+	@echo "build: 1 of 3: installing what is missing"
 	scripts/setup.sh build
+	@echo "build: 2 of 3: the JavaScript engine (a minute the first time)"
 	scripts/build-engine.sh
-	$(CARGO) build
+	@echo "build: 3 of 3: the shim and ssr (several minutes the first time, for some 300 crates)"
+	cargo build --release
+	@mkdir -p target/release
+	@ln -f $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1 target/release
 
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
@@ -40,20 +49,25 @@ demo-stop: ## Stop the demo and leave nothing of it behind
 
 test: test-fast test-e2e test-browser ## Run all tests
 
+# Unit tests run in the debug profile, with overflow checks. What compiles modules would
+# take minutes there.
 test-fast: build ## Run the tests that need no container
-	$(CARGO) test --lib --bins --test build --test cache_cli --test serve --test site --test k8s_manifests
+	cargo test --workspace --lib --bins
+	cargo test --package ssr-engine --test '*'
+	cargo test --release --test '*'
+	$(E2E) --test 'k8s_*'
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
 	scripts/setup.sh containerd debian
-	$(CARGO) test --test 'ctr_*' --test demo
+	$(E2E) --test 'ctr_*' --test demo
 	$(call test-in,forky) --test 'docker_*' --test 'containerd*'
 
 test-matrix: test-e2e ## Run them under every containerd and Docker there is
 	$(call test-in,forky) --test 'ctr_*'
 	$(call test-in,trixie) --test 'ctr_*' --test 'docker_*' --test 'containerd17_*'
 	scripts/setup.sh vm
-	$(CARGO) test --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks -- $(VM_SKIPS)
+	$(E2E) --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks -- $(VM_SKIPS)
 
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
@@ -62,8 +76,8 @@ test-browser: image ## Run the tests in Chromium
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
-	$(CARGO) clippy --all-targets -- -D warnings
-	shellcheck --external-sources scripts/*.sh
+	cargo clippy --workspace --all-targets -- -D warnings
+	shellcheck --external-sources scripts/*.sh .ci/run
 	npm --prefix images/site run lint
 	scripts/deny.sh
 
@@ -71,17 +85,25 @@ bench: image ## Measure side by side with peers, into bench/results
 	scripts/setup.sh bench containerd
 	scripts/bench-render.sh
 	scripts/bench-lifecycle.sh
+	node scripts/site-figures.mjs
 
 dist: ## Build the static tarballs for amd64 and arm64 into target/dist
 	scripts/setup.sh build dist
 	scripts/build-engine.sh
 	scripts/dist.sh amd64 arm64
 
-install: ## Install both binaries below PREFIX (/usr/local)
-	install -d "$(DESTDIR)$(PREFIX)/bin"
+install: ## Install binaries, man pages and shell completions below PREFIX (/usr/local)
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
+	  "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
 	install -m 755 target/release/containerd-shim-ssr-v1 target/release/ssr "$(DESTDIR)$(PREFIX)/bin"
+	target/release/ssr man --dir "$(SHARE)/man/man1"
+	target/release/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
+	target/release/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"
+	target/release/ssr completions fish >"$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
 uninstall: ## Remove what install has put there
-	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr"
+	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr" \
+	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
+	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
 .PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-browser lint bench dist install uninstall

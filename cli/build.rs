@@ -1,22 +1,31 @@
-//! Finds the engine guest that `ssr build` carries within itself.
+//! Finds the engine guest that is embedded in `ssr` for `ssr build`.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
 fn main() {
-    println!("cargo:rerun-if-env-changed=SSR_ENGINE_WASM");
+    println!("cargo::rustc-check-cfg=cfg(has_engine)");
+    println!("cargo::rerun-if-env-changed=SSR_ENGINE_WASM");
     let path = env::var_os("SSR_ENGINE_WASM").map_or_else(
         || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target/engine/engine.wasm"),
         PathBuf::from,
     );
-    println!("cargo:rerun-if-changed={}", path.display());
+    println!("cargo::rerun-if-changed={}", path.display());
     match fs::canonicalize(&path) {
-        Ok(path) => println!("cargo:rustc-env=SSR_ENGINE_WASM={}", path.display()),
+        Ok(path) => {
+            println!("cargo::rustc-cfg=has_engine");
+            println!("cargo::rustc-env=SSR_ENGINE_WASM={}", path.display());
+        }
         Err(error) => {
-            // A build script's way to fail with a sentence.
+            // A release without the engine must not be made by accident.
+            let release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+            let (level, consequence) = match release {
+                true => ("error", ""),
+                false => ("warning", "; without it, `ssr build` only prints an error"),
+            };
             println!(
-                "cargo::error=the engine guest is not there ({}: {error}): run scripts/build-engine.sh first, or \
-                 set SSR_ENGINE_WASM to an engine.wasm",
+                "cargo::{level}=the engine guest is missing ({}: {error}): run scripts/build-engine.sh, or set \
+                 SSR_ENGINE_WASM to an engine.wasm{consequence}",
                 path.display()
             );
         }

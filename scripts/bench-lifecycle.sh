@@ -4,22 +4,25 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/cargo-release.sh build
+cargo build --release --package ssr-bench
+built=target/$(rustc --print host-tuple)/release
 # peer DIRECTORY BINARY: builds a shim that is a separate workspace, without this
 # workspace's flags.
 peer() {
   [[ -x target/release/$2 ]] || echo "bench: compiling $1 (ten minutes, once)" >&2
-  RUSTFLAGS="" cargo build --quiet --release --manifest-path "bench/$1/Cargo.toml" --target-dir target/stock-runner
+  # From elsewhere, so that this project's cargo configuration does not apply.
+  (cd / && cargo build --quiet --release --manifest-path "$OLDPWD/bench/$1/Cargo.toml" \
+    --target-dir "$OLDPWD/target/stock-runner")
   ln -f "target/stock-runner/release/$2" target/release/
 }
 peer stock-runner containerd-shim-ssrstock-v1
 peer stock-wasmtime containerd-shim-stockwasmtime-v1
-RUSTFLAGS="" cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
+cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
   --target wasm32-wasip2 --target-dir target/hello-component
 # Service managers do not set these for containerd. With them, the shims in Rust would
 # spend milliseconds on backtraces.
 unset RUST_BACKTRACE RUST_LIB_BACKTRACE
-tables=$(target/release/bench-lifecycle --image target/image/site.tar --module target/image/ssr.wasm \
+tables=$("$built/bench-lifecycle" --image target/image/site.tar --module target/image/ssr.wasm \
   --entry target/site/server/entry-server.js --assets target/site/client --server target/release/ssr \
   --hello target/hello-component/wasm32-wasip2/release/hello_component.wasm --nginx .cache/nginx/usr/sbin/nginx \
   / /how-it-works /guide /boards /boards/zero-w /memory)

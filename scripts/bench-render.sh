@@ -4,8 +4,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-scripts/cargo-release.sh build
-table=$(target/release/bench-render \
+cargo build --release --package ssr-bench
+built=target/$(rustc --print host-tuple)/release
+table=$("$built/bench-render" \
   --wasm target/image/ssr.wasm --entry target/site/server/entry-server.js --template target/site/client/index.html \
   / /how-it-works /guide /boards /boards/zero-w /memory /request /no/such/page)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

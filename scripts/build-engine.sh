@@ -1,24 +1,20 @@
 #!/usr/bin/env bash
 # Builds the JavaScript engine guest to target/engine/engine.wasm.
 #
-# QuickJS-ng is C: the compiler is PyPI's ziglang, so neither a wasi-sdk nor
-# clang is needed. Nothing is done where the result is newer than its sources.
+# QuickJS-ng is C. PyPI's ziglang compiles it, so neither a wasi-sdk nor clang is
+# needed. Does nothing if the result is newer than its sources.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=target/engine/engine.wasm
 sources=(images/engine Cargo.toml Cargo.lock scripts/build-engine.sh)
-if [[ -f $out && -z $(find "${sources[@]}" -newer "$out" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/tests/*' -print -quit) ]]; then
+if [[ -f $out && -z $(find "${sources[@]}" -newer "$out" -type f -not -path '*/node_modules/*' -not -path '*/tests/*' -print -quit) ]]; then
   exit 0
 fi
 
-echo "engine: bundling the web APIs" >&2
-[[ -d images/engine/node_modules ]] || npm --prefix images/engine ci --silent
-npm --prefix images/engine run --silent build -- --log-level=warning
-
 zig=$(scripts/zig-path.sh)
 mkdir -p target/engine
-# cargo's C compiler wrapper: cc passes its own --target, which zig does not know.
+# A C compiler for the crate cc, without its own --target, which zig does not know.
 cat >target/engine/cc <<WRAPPER
 #!/usr/bin/env bash
 args=()

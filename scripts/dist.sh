@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds static tarballs of both binaries into target/dist, and runs each of
-# them, under qemu where the processor is another one:
+# Builds static tarballs of both binaries into target/dist and runs each binary, under
+# qemu where the processor is another one:
 #
 #   scripts/dist.sh amd64|arm64...
 #
@@ -16,11 +16,11 @@ die() {
 }
 
 version=$(scripts/version.sh)
-# Apart from target/release: other builds need not wait for this one.
+# A directory of its own, so that other builds need not wait for this one.
 build_dir=target/dist-build
 dist_dir=target/dist
 
-# machine ARCH: Rust's and the kernel's name of the processor.
+# machine ARCH: the name that Rust and the kernel have for the processor.
 machine() {
   case $1 in
     amd64) echo x86_64 ;;
@@ -34,7 +34,7 @@ build() {
   zig=$(scripts/zig-path.sh)
   seccomp=$(scripts/libseccomp.sh "$machine")
   say "compiling for $machine (several minutes)"
-  # As scripts/cargo-release.sh links them.
+  # At a fixed address, as .cargo/config.toml has it for this machine.
   RUSTFLAGS="-C relocation-model=static" \
     PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
     LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=$seccomp \
@@ -69,7 +69,7 @@ JS
     die "ssr serve does not answer on $machine"
   grep -qF 'hello from dist' "$work/answer" || die "ssr serve answers wrongly: $(cat "$work/answer")"
   kill "$server"
-  wait "$server" || die "ssr serve does not end well on SIGTERM"
+  wait "$server" || die "ssr serve fails on SIGTERM"
   rm -rf "$work"
   trap - EXIT
   say "$machine: both binaries run, and a page is served"
@@ -89,9 +89,9 @@ pack() {
 }
 
 [[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64..."
-[[ -f target/engine/engine.wasm ]] || die "there is no target/engine/engine.wasm: run scripts/build-engine.sh first"
+[[ -f target/engine/engine.wasm ]] || die "target/engine/engine.wasm is missing: run scripts/build-engine.sh first"
 for file in LICENSE README.md; do
-  [[ -f $file ]] || die "there is no $file, which the tarball holds"
+  [[ -f $file ]] || die "$file is missing, which belongs into the tarball"
 done
 for arch in "$@"; do
   machine=$(machine "$arch")

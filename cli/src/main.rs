@@ -3,21 +3,21 @@
 mod build;
 mod cache;
 mod image;
+mod output;
+mod packaging;
 mod progress;
 mod serve;
-mod snapshot;
-mod stack_trace;
 
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use log::{Level, LevelFilter};
 use ssr_server::log_buffer::LogBuffer;
 
-/// How long what is still to be logged at the end may take.
-const LAST_LINES: Duration = Duration::from_secs(1);
+/// How long writing the remaining log lines may take at exit.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Server-rendered websites as WebAssembly.
 #[derive(Parser)]
@@ -29,18 +29,22 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Make a module of a site's server bundle
+    /// Build a WebAssembly module from a site's server bundle
     Build(build::BuildArgs),
-    /// Serve a site here, without any container engine
+    /// Serve a site on this machine, without a container engine
     Serve(serve::ServeArgs),
-    /// Pack a module and its assets as an OCI image archive
+    /// Pack a module and its assets into an OCI image archive
     Image(image::ImageArgs),
-    /// Look after the compiled code that a node keeps
+    /// Manage the compiled code kept on a node
     Cache(cache::CacheArgs),
+    /// Print a completion script for a shell
+    Completions(packaging::CompletionsArgs),
+    /// Print the man page, or write the pages of all commands
+    Man(packaging::ManArgs),
 }
 
 fn main() -> ExitCode {
-    ssr_server::resident::use_one_heap();
+    ssr_wasm::memory_trim::use_single_arena();
     let log = match start_logging() {
         Ok(log) => log,
         Err(error) => {
@@ -49,7 +53,7 @@ fn main() -> ExitCode {
         }
     };
     let code = run(&log);
-    log.flush_within(LAST_LINES);
+    log.flush_within(FLUSH_TIMEOUT);
     code
 }
 
@@ -60,7 +64,7 @@ fn run(log: &LogBuffer) -> ExitCode {
             return match serve::run(&args) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    // After what was said before.
+                    // Through the log, so that it follows the lines logged before.
                     log.push(format!("ssr: {error}\n").as_bytes());
                     ExitCode::from(error.exit_code())
                 }
@@ -68,6 +72,8 @@ fn run(log: &LogBuffer) -> ExitCode {
         }
         Command::Image(args) => image::run(args),
         Command::Cache(args) => cache::run(args),
+        Command::Completions(args) => packaging::completions(&args, Cli::command()),
+        Command::Man(args) => packaging::man(&args, Cli::command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -78,15 +84,16 @@ fn run(log: &LogBuffer) -> ExitCode {
     }
 }
 
-/// Log lines for people, as a container has them. How much is said is set by
-/// `SSR_LOG` when a site is served; libraries are heard from warnings on.
+/// Logs to standard error, as a container does. `SSR_LOG_LEVEL` sets the level
+/// when a site is served; dependencies log warnings and errors only.
 fn start_logging() -> std::io::Result<LogBuffer> {
     let log = LogBuffer::to_stderr()?;
-    env_logger::Builder::new()
-        .target(env_logger::Target::Pipe(Box::new(log.clone())))
-        .filter_level(LevelFilter::Warn)
-        .filter_module("ssr", LevelFilter::Debug)
-        .filter_module("ssr_server", LevelFilter::Debug)
+    let mut logger = env_logger::Builder::new();
+    logger.target(env_logger::Target::Pipe(Box::new(log.clone()))).filter_level(LevelFilter::Warn);
+    for own in ["ssr", "ssr_wasm", "ssr_code_cache", "ssr_server"] {
+        logger.filter_module(own, LevelFilter::Debug);
+    }
+    logger
         .format(|out, record| match record.level() {
             Level::Info => writeln!(out, "{}", record.args()),
             level => writeln!(out, "{}: {}", level.as_str().to_lowercase(), record.args()),

@@ -1,16 +1,15 @@
-//! Progress of work that takes longer than a moment: a spinner on a terminal,
-//! plain lines elsewhere.
+//! Progress of slow work: a spinner on a terminal, plain lines elsewhere.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Shows stages, until it is dropped.
+/// Shows the current stage until it is dropped.
 pub struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    /// Begins to show.
+    /// Starts the spinner if standard error is a terminal.
     pub fn start() -> Self {
         if !std::io::stderr().is_terminal() {
             return Self(None);
@@ -20,7 +19,7 @@ impl Progress {
         Self(Some(bar))
     }
 
-    /// Says what is being done now.
+    /// Shows what is being done now.
     pub fn stage(&self, what: &str) {
         match &self.0 {
             Some(bar) => bar.set_message(format!("{what} …")),

@@ -1,4 +1,4 @@
-//! `ssr build`, as its user meets it.
+//! `ssr build`, from the command line.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::fs;
 use common::{ssr, stderr};
 
 #[test]
-fn an_error_of_the_site_shows_message_file_line_and_stack_and_writes_nothing() {
+fn an_error_in_the_site_shows_message_file_line_and_stack_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     // Line 1, column 1 of the bundle is line 10, column 5 of src/page.jsx.
     let map = r#"{"version":3,"sources":["../src/page.jsx"],"names":[],"mappings":"AASI"}"#;
@@ -24,7 +24,7 @@ fn an_error_of_the_site_shows_message_file_line_and_stack_and_writes_nothing() {
 }
 
 #[test]
-fn a_site_that_was_there_before_stays_when_a_build_fails() {
+fn a_failed_build_keeps_the_previous_module() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("ssr.wasm"), "before").unwrap();
     fs::write(directory.path().join("entry.js"), "export const nothing = 1").unwrap();
@@ -59,7 +59,7 @@ fn equal_input_gives_equal_bytes() {
 }
 
 #[test]
-fn runaway_recursion_while_the_module_loads_is_an_error_and_not_a_crash() {
+fn runaway_recursion_at_load_time_is_an_error_and_not_a_crash() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("entry.js"), "function f() { return f() + 1 }\nf();").unwrap();
     let built = ssr(directory.path(), &["build", "entry.js"]);

@@ -1,6 +1,6 @@
-//! `ssr cache`, as the person who runs a node meets it.
+//! `ssr cache`, from the command line of a node.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
+#![allow(clippy::unwrap_used, reason = "a test panics when it cannot go on")]
 
 mod common;
 
@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::stderr;
+use wasm_encoder::CustomSection;
 
-/// A machine: a directory with a cache in it, and a configuration of its own.
+/// A machine: a directory with its own cache and configuration.
 struct Node(tempfile::TempDir);
 
 impl Node {
@@ -59,7 +60,7 @@ impl Node {
         fs::write(self.path("config.toml"), text).unwrap();
     }
 
-    /// Makes a key, and gives the line for nodes' configurations.
+    /// Creates a key and returns the line for nodes' configurations.
     fn key(&self, name: &str) -> String {
         self.does(&["key", name]).0
     }
@@ -68,7 +69,7 @@ impl Node {
         self.config(&format!("[cache]\n{line}"));
     }
 
-    /// The files of compiled code in its cache.
+    /// The files of compiled code in the cache.
     fn entries(&self) -> Vec<PathBuf> {
         let Ok(directory) = fs::read_dir(self.cache()) else { return Vec::new() };
         let paths = directory.map(|entry| entry.unwrap().path());
@@ -78,18 +79,16 @@ impl Node {
     }
 }
 
-/// A module that is a site by its section, and that takes no time to compile.
+/// A module whose section makes it a site, and that compiles in no time.
 fn module(built_by: &str) -> Vec<u8> {
     let json = format!(r#"{{"abi":1,"built_by":"{built_by}"}}"#);
-    let mut bytes = b"\0asm\x01\0\0\0\0".to_vec();
-    bytes.push(u8::try_from(1 + 8 + json.len()).unwrap());
-    bytes.push(8);
-    bytes.extend_from_slice(b"ssr:site");
-    bytes.extend_from_slice(json.as_bytes());
-    bytes
+    let section = CustomSection { name: "ssr:site".into(), data: json.as_bytes().into() };
+    let mut module = wasm_encoder::Module::new();
+    module.section(&section);
+    module.finish()
 }
 
-/// The target that this machine runs, and one that it does not.
+/// The target that this machine can run, and one that it cannot.
 fn targets() -> (&'static str, &'static str) {
     match std::env::consts::ARCH {
         "x86_64" => ("amd64", "arm64"),
@@ -98,14 +97,14 @@ fn targets() -> (&'static str, &'static str) {
     }
 }
 
-/// A node that has a module, `ssr.wasm`.
+/// A node with a module, `ssr.wasm`.
 fn with_module() -> Node {
     let node = Node::new();
     fs::write(node.path("ssr.wasm"), module("0.1.0")).unwrap();
     node
 }
 
-/// A machine with a key, `key.pem`, and code for `target` in `ssr.export`; and the
+/// A machine with a key, `key.pem`, and code for `target` in `ssr.export`, and the
 /// line that trusts the key.
 fn exporter(target: &str) -> (Node, String) {
     let node = with_module();
@@ -120,16 +119,16 @@ fn text(path: &Path) -> &str {
 }
 
 #[test]
-fn what_is_added_is_listed_until_it_is_removed() {
+fn added_code_is_listed_until_it_is_removed() {
     let node = with_module();
     let (table, _) = node.does(&["list"]);
     assert_eq!(table, "0 files, 0 B of at most 256 MiB, in 'cache'\n");
-    assert!(!node.cache().exists(), "looking has made a cache");
+    assert!(!node.cache().exists(), "listing created the cache");
 
     let (_, said) = node.does(&["add", "ssr.wasm"]);
     assert!(said.contains("for this machine") && said.contains("compiled in"), "{said}");
     let (_, said) = node.does(&["add", "ssr.wasm"]);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("already there"), "{said}");
     node.does(&["add", "--target", "arm", "--target", "arm64,amd64", "ssr.wasm"]);
     let (table, _) = node.does(&["list"]);
     let lines: Vec<_> = table.lines().collect();
@@ -146,14 +145,14 @@ fn what_is_added_is_listed_until_it_is_removed() {
     let (_, said) = node.does(&["remove", &lines[1][..8]]);
     assert!(said.starts_with("removed 4 files"), "{said}");
     assert!(node.refuses(&["remove", &lines[1][..8]]).contains("there is no module"));
-    assert!(node.refuses(&["remove", "ab"]).contains("'ab' is no digest"));
+    assert!(node.refuses(&["remove", "ab"]).contains("'ab' is not a digest"));
     let (_, said) = node.does(&["clear"]);
     assert!(said.starts_with("removed 1 file ("), "{said}");
     assert!(node.entries().is_empty());
 }
 
 #[test]
-fn what_cannot_be_used_is_shown_as_such() {
+fn unusable_code_is_listed_with_the_reason() {
     let node = with_module();
     node.does(&["add", "ssr.wasm"]);
     let entry = &node.entries()[0];
@@ -166,7 +165,7 @@ fn what_cannot_be_used_is_shown_as_such() {
     let (_, said) = node.does(&["add", "ssr.wasm"]);
     assert!(said.contains("warning: ") && said.contains("compiled in"), "{said}");
     assert!(fs::read(entry).unwrap() == whole);
-    fs::write(entry, "of a later version").unwrap();
+    fs::write(entry, "from a later version").unwrap();
     let (table, _) = node.does(&["list"]);
     assert!(table.lines().nth(1).unwrap().ends_with("ago  another version"), "{table}");
 }
@@ -177,24 +176,24 @@ fn a_site_is_found_in_its_image() {
     fs::create_dir(node.path("dist")).unwrap();
     fs::write(node.path("dist/index.html"), "<html>").unwrap();
     let pack = ["image", "--wasm", "ssr.wasm", "--static", "dist", "--tag", "site", "-o", "site.tar"];
-    let memory = [&pack[..], &["--env", "SSR_RENDER_MEMORY=32MiB"]].concat();
+    let memory = [&pack[..], &["--env", "SSR_RENDER_MEMORY_LIMIT=32MiB"]].concat();
     assert!(node.run(&memory).status.success());
     node.does(&["add", "--target", "arm", "site.tar"]);
     let (table, _) = node.does(&["list"]);
-    assert!(table.contains("  ssr.wasm  arm (SSR_RENDER_MEMORY=33554432)  "), "{table}");
+    assert!(table.contains("  ssr.wasm  arm (SSR_RENDER_MEMORY_LIMIT=33554432)  "), "{table}");
     node.does(&["add", "site.tar"]);
     let (_, said) = node.does(&["add", "ssr.wasm"]);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("already there"), "{said}");
 
     fs::write(node.path("ssr.wasm"), b"\0asm\x01\0\0\0").unwrap();
     assert!(node.run(&pack).status.success());
     let said = node.refuses(&["add", "site.tar"]);
     assert!(
-        said.contains("'site.tar' holds no site: 'ssr.wasm': it is a WebAssembly module but no site"),
+        said.contains("'site.tar' holds no site: 'ssr.wasm': it is a WebAssembly module but not a site"),
         "{said}"
     );
     assert!(node.refuses(&["add", "nowhere.tar"]).contains("cannot read 'nowhere.tar'"));
-    // Nothing is compiled if something cannot be read.
+    // Nothing is compiled if a file cannot be read.
     node.does(&["clear"]);
     fs::write(node.path("ssr.wasm"), module("0.1.0")).unwrap();
     node.refuses(&["add", "ssr.wasm", "site.tar"]);
@@ -202,7 +201,7 @@ fn a_site_is_found_in_its_image() {
 }
 
 #[test]
-fn the_cache_is_the_one_that_the_configuration_names() {
+fn the_configuration_names_the_cache() {
     let node = with_module();
     node.config(&format!("[cache]\ndirectory = '{}'\nsize = '1MiB'\n", text(&node.path("elsewhere"))));
     let added = node.run(&["cache", "add", "ssr.wasm"]);
@@ -215,18 +214,18 @@ fn the_cache_is_the_one_that_the_configuration_names() {
 }
 
 #[test]
-fn a_directory_that_others_write_to_is_not_trusted() {
+fn a_directory_that_others_can_write_to_is_not_trusted() {
     let node = with_module();
     fs::create_dir(node.cache()).unwrap();
     fs::set_permissions(node.cache(), fs::Permissions::from_mode(0o777)).unwrap();
     for args in [&["list"][..], &["add", "ssr.wasm"], &["clear"]] {
-        assert!(node.refuses(args).contains("'cache' is not trusted with compiled code"));
+        assert!(node.refuses(args).contains("'cache' cannot be trusted with compiled code"));
     }
     assert!(node.entries().is_empty());
 }
 
 #[test]
-fn code_that_another_machine_has_compiled_need_not_be_compiled() {
+fn code_compiled_on_another_machine_is_not_compiled_again() {
     let (here, other) = targets();
     let (exporter, line) = exporter(here);
     let node = with_module();
@@ -234,19 +233,19 @@ fn code_that_another_machine_has_compiled_need_not_be_compiled() {
     let (_, said) = node.does(&["import", text(&exporter.path("ssr.export"))]);
     assert!(said.contains(&format!("for {here}: ")), "{said}");
     let (_, said) = node.does(&["add", "ssr.wasm"]);
-    assert!(said.contains("is there already"), "{said}");
+    assert!(said.contains("already there"), "{said}");
     assert_eq!(node.entries().len(), 1);
     assert_eq!(fs::read(&node.entries()[0]).unwrap(), fs::read(&exporter.entries()[0]).unwrap());
 
-    // A file for several kinds of machines serves each of them.
+    // A file for several kinds of machines works on each of them.
     exporter.does(&["add", "--target", other, "ssr.wasm"]);
     let (_, said) = exporter.does(&["export", "--sign", "key.pem", "-o", "both"]);
     assert!(said.contains("for arm64: ") && said.contains("for amd64: "), "{said}");
     node.does(&["clear"]);
     let (_, said) = node.does(&["import", text(&exporter.path("both"))]);
-    assert!(said.contains(&format!("for {other}: left out")), "{said}");
+    assert!(said.contains(&format!("for {other}: skipped")), "{said}");
     assert_eq!(node.entries().len(), 1);
-    // Nor does anything that was made for this machine go out.
+    // `--target` leaves out the code for this machine.
     let digest = exporter.does(&["list"]).0.lines().nth(1).unwrap()[..12].to_owned();
     let only = ["export", "--sign", "key.pem", "-o", "one", "--target", other, &digest];
     exporter.does(&only);
@@ -254,7 +253,7 @@ fn code_that_another_machine_has_compiled_need_not_be_compiled() {
 }
 
 #[test]
-fn nothing_is_imported_that_is_not_signed_by_somebody_who_is_trusted() {
+fn only_code_signed_with_a_trusted_key_is_imported() {
     let (here, other) = targets();
     let (exporter, line) = exporter(here);
     let export = exporter.path("ssr.export");
@@ -264,16 +263,16 @@ fn nothing_is_imported_that_is_not_signed_by_somebody_who_is_trusted() {
         assert!(said.contains(says), "{said}");
         assert!(node.entries().is_empty());
     };
-    refuses(&export, "this node trusts nobody's compiled code");
+    refuses(&export, "this node trusts no key for compiled code");
     node.trust(&exporter.key("other.pem"));
-    refuses(&export, "which is not among those that this node trusts");
+    refuses(&export, "which this node does not trust");
     node.trust("trusted-keys = ['c2VjcmV0']");
-    refuses(&export, "'c2VjcmV0' is no Ed25519 public key");
+    refuses(&export, "'c2VjcmV0' is not an Ed25519 public key");
 
     node.trust(&line);
     let whole = fs::read(&export).unwrap();
     let file = node.path("file");
-    // All bytes are tried where there is no process for each.
+    // A sample: unit tests, which start no process, try every byte.
     for place in (0..whole.len()).step_by(whole.len() / 16).chain([whole.len() - 1]) {
         let mut changed = whole.clone();
         changed[place] ^= 0x10;
@@ -284,7 +283,7 @@ fn nothing_is_imported_that_is_not_signed_by_somebody_who_is_trusted() {
         fs::write(&file, &whole[..length]).unwrap();
         refuses(&file, "is not imported: it");
     }
-    refuses(&exporter.entries()[0], "it is no file that `ssr cache export` has made");
+    refuses(&exporter.entries()[0], "it was not made by `ssr cache export`");
     refuses(&node.path("nowhere"), "cannot read");
     exporter.does(&["add", "--target", other, "ssr.wasm"]);
     exporter.does(&["export", "--sign", "key.pem", "--target", other]);
@@ -292,7 +291,7 @@ fn nothing_is_imported_that_is_not_signed_by_somebody_who_is_trusted() {
 }
 
 #[test]
-fn only_what_others_can_run_is_exported() {
+fn only_code_that_other_machines_can_run_is_exported() {
     let node = with_module();
     node.key("key.pem");
     let says = |args: &[&str], says: &str| {
@@ -300,30 +299,32 @@ fn only_what_others_can_run_is_exported() {
         assert!(said.contains(says), "{said}");
         assert!(!node.path("ssr.export").exists());
     };
-    says(&[], "there is nothing in 'cache' that can be exported");
+    says(&[], "there is nothing to export in 'cache'");
     if targets().0 != "arm" {
         node.does(&["add", "ssr.wasm"]);
-        says(&[], "this machine's very processor");
+        says(&[], "this machine's processor only");
     }
     says(&["--target", "arm64"], "`ssr cache add --target arm64 site.tar`");
     says(&["0123456789"], "there is no module '0123456789'");
     node.does(&["add", "--target", "arm64", "ssr.wasm"]);
     says(&["--target", "amd64"], "there is no code for amd64");
-    says(&["-o", "."], "no ordinary file");
-    says(&["-o", "no/such"], "cannot write 'no/such'");
+    says(&["-o", "."], "-o .: this is a directory; name a file in it");
+    says(&["-o", "no/such"], "-o no/such: cannot use its directory 'no'");
     let said = node.refuses(&["export", "--sign", "ssr.wasm"]);
     assert!(said.contains("'ssr.wasm'"), "{said}");
-    assert!(node.refuses(&["export", "--sign", "nothing.pem"]).contains("`ssr cache key FILE` makes one"));
+    assert!(
+        node.refuses(&["export", "--sign", "nothing.pem"]).contains("create one with `ssr cache key FILE`")
+    );
     for entry in node.entries() {
         let mut damaged = fs::read(&entry).unwrap();
         damaged[100] ^= 1;
         fs::write(&entry, damaged).unwrap();
     }
-    says(&[], "its checksum does not fit");
+    says(&[], "its checksum is wrong");
 }
 
 #[test]
-fn a_key_is_made_once_and_is_nobody_else_s_to_read() {
+fn a_key_is_created_once_and_only_its_owner_can_read_it() {
     let node = Node::new();
     let line = node.key("key.pem");
     assert!(line.starts_with("trusted-keys = [\"") && line.ends_with("=\"]\n"), "{line}");
@@ -332,6 +333,19 @@ fn a_key_is_made_once_and_is_nobody_else_s_to_read() {
     assert_eq!(node.key("key.pem"), line);
     assert_ne!(node.key("other.pem"), line);
     fs::write(node.path("text"), "text").unwrap();
-    assert!(node.refuses(&["key", "text"]).contains("'text': it is no Ed25519 private key"));
+    assert!(node.refuses(&["key", "text"]).contains("'text': it is not an unencrypted Ed25519 private key"));
     assert_eq!(fs::read_to_string(node.path("text")).unwrap(), "text");
+}
+
+#[test]
+fn the_former_name_of_a_flag_is_refused_with_the_new_one() {
+    let node = with_module();
+    for flag in ["--render-memory=64MiB", "--render-memory"] {
+        let said = node.refuses(&["add", "ssr.wasm", flag]);
+        assert_eq!(said, "ssr: --render-memory is now called --render-memory-limit\n");
+    }
+    assert!(node.entries().is_empty());
+    node.does(&["add", "--target", "arm", "--render-memory-limit", "64MiB", "ssr.wasm"]);
+    let (table, _) = node.does(&["list"]);
+    assert!(table.contains("arm (SSR_RENDER_MEMORY_LIMIT=67108864)"), "{table}");
 }

@@ -1,4 +1,4 @@
-//! `ssr serve`: what a browser, a proxy and an orchestrator get.
+//! `ssr serve`, as browsers, proxies and orchestrators see it.
 
 mod common;
 
@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Server, ssr, stderr};
+use common::{Server, build, ssr, stderr};
 
 const SITE: &str = "
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -26,6 +26,8 @@ export default { async fetch(request, env, ctx) {
       } }));
     case '/cut': return new Response(new ReadableStream({ async pull(c) {
         if (this.begun) { await later(300); throw new Error('halfway'); } this.begun = true; c.enqueue(new TextEncoder().encode('begun')); } }));
+    case '/hold': return new Response(new ReadableStream({ async pull(c) {
+        if (this.begun) await later(60000); this.begun = true; c.enqueue(new TextEncoder().encode('begun')); } }));
     case '/echo': return new Response(`${request.method} ${await request.text()} ${request.headers.get('x-a')}`);
     case '/after': ctx.waitUntil(later(Number(searchParams.get('ms') ?? 400)).then(() => console.log('done afterwards'))); return new Response('now');
     default: return new Response(`page ${pathname}`, { status: pathname === '/' ? 200 : 404, headers: { 'content-type': 'text/html' } });
@@ -57,7 +59,7 @@ fn pages_come_from_the_module_and_assets_from_the_directory() {
 }
 
 #[test]
-fn assets_are_cached_revalidated_compressed_and_sent_in_parts() {
+fn assets_are_cached_revalidated_compressed_and_sent_by_range() {
     let server = start(&[]);
     let path = "/assets/app-1a2b.js";
     let asset = server.get(path);
@@ -76,7 +78,7 @@ fn assets_are_cached_revalidated_compressed_and_sent_in_parts() {
 }
 
 #[test]
-fn a_miss_among_immutable_assets_is_never_cached_nor_rendered() {
+fn a_missing_immutable_asset_is_neither_cached_nor_rendered() {
     let server = start(&[]);
     let miss = server.get("/assets/app-old.js");
     assert_eq!((miss.status, miss.header("cache-control")), (404, Some("no-store")));
@@ -84,8 +86,8 @@ fn a_miss_among_immutable_assets_is_never_cached_nor_rendered() {
 }
 
 #[test]
-fn method_body_and_headers_reach_the_site_and_a_large_body_does_not() {
-    let server = start(&["--request-body", "1KiB"]);
+fn method_body_and_headers_reach_the_site_unless_the_body_is_too_large() {
+    let server = start(&["--max-body-size", "1KiB"]);
     let answer = server.send("POST /echo HTTP/1.1\r\nx-a: b", "grüße".as_bytes());
     assert_eq!(answer.text(), "POST grüße b");
     assert_eq!(server.send("POST /echo HTTP/1.1", &[b'x'; 2000]).status, 413);
@@ -93,20 +95,20 @@ fn method_body_and_headers_reach_the_site_and_a_large_body_does_not() {
 }
 
 #[test]
-fn each_kind_of_failure_is_one_failed_request_with_its_cause_in_the_log() {
-    let server = start(&["--render-timeout", "2s", "--render-memory", "32MiB"]);
+fn every_kind_of_failure_fails_one_request_and_logs_the_cause() {
+    let server = start(&["--render-timeout", "2s", "--render-memory-limit", "32MiB"]);
     for (path, status) in [("/throw", 500), ("/oom", 500), ("/deep", 500), ("/loop", 504), ("/never", 504)] {
         let answer = server.get(path);
         assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-store")), "{path}");
         assert!(answer.text().contains(answer.header("x-request-id").unwrap()));
-        assert!(!answer.text().contains("on purpose"), "causes are for the log");
+        assert!(!answer.text().contains("on purpose"), "the cause belongs in the log only");
         assert_eq!(server.get("/").status, 200, "after {path}");
     }
     let (code, log) = server.stop();
     assert_eq!(code, Some(0));
     for cause in [
         "GET /throw: Error: on purpose",
-        "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY)",
+        "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY_LIMIT)",
         "GET /deep: the call stack is exhausted",
         "GET /loop: the render took longer than 2s (SSR_RENDER_TIMEOUT)",
         "GET /never: the page awaits a promise that will never settle",
@@ -116,7 +118,7 @@ fn each_kind_of_failure_is_one_failed_request_with_its_cause_in_the_log() {
 }
 
 #[test]
-fn more_requests_than_may_wait_are_told_to_come_back() {
+fn requests_beyond_the_queue_are_told_to_retry() {
     let server = start(&["--render-threads", "1", "--render-queue", "1"]);
     let answers: Vec<_> = thread::scope(|scope| {
         let askers: Vec<_> = (0..6).map(|_| scope.spawn(|| server.get("/slow?ms=600"))).collect();
@@ -129,17 +131,15 @@ fn more_requests_than_may_wait_are_told_to_come_back() {
 }
 
 #[test]
-fn a_wait_for_a_render_thread_ends() {
+fn waiting_for_a_render_thread_times_out() {
     let server = start(&["--render-threads", "1", "--queue-timeout", "200ms"]);
-    thread::scope(|scope| {
-        scope.spawn(|| server.get("/slow?ms=900"));
-        thread::sleep(Duration::from_millis(300));
-        assert_eq!(server.get("/").status, 503);
-    });
+    let held = server.get_until("/hold", "begun");
+    assert_eq!(server.get("/").status, 503);
+    drop(held);
 }
 
 #[test]
-fn a_stream_arrives_as_it_is_made_and_one_that_breaks_off_is_cut() {
+fn a_stream_is_chunked_and_a_failed_one_is_cut_off() {
     let server = start(&[]);
     let streamed = server.get("/stream");
     assert_eq!(streamed.header("transfer-encoding"), Some("chunked"));
@@ -153,7 +153,7 @@ fn a_stream_arrives_as_it_is_made_and_one_that_breaks_off_is_cut() {
 }
 
 #[test]
-fn sigterm_finishes_requests_and_what_they_left_to_do() {
+fn sigterm_waits_for_requests_and_their_wait_until_work() {
     let server = start(&[]);
     assert_eq!(server.get("/after").text(), "now");
     let (code, log) = server.stop();
@@ -162,7 +162,7 @@ fn sigterm_finishes_requests_and_what_they_left_to_do() {
 }
 
 #[test]
-fn one_page_after_the_other_needs_one_render_thread() {
+fn pages_in_sequence_need_one_render_thread() {
     let server = start(&["--render-threads", "4"]);
     for _ in 0..200 {
         assert_eq!(server.get("/").status, 200);
@@ -171,7 +171,7 @@ fn one_page_after_the_other_needs_one_render_thread() {
 }
 
 #[test]
-fn renders_at_the_same_time_have_a_thread_each() {
+fn concurrent_renders_have_a_thread_each() {
     let server = start(&["--render-threads", "3"]);
     thread::scope(|scope| {
         for _ in 0..8 {
@@ -182,7 +182,7 @@ fn renders_at_the_same_time_have_a_thread_each() {
 }
 
 #[test]
-fn a_page_does_not_wait_for_what_another_has_left_to_do() {
+fn a_page_does_not_wait_for_the_wait_until_work_of_another() {
     let server = start(&["--render-threads", "2"]);
     assert_eq!(server.get("/after?ms=5000").text(), "now");
     assert_eq!(server.get("/").status, 200);
@@ -190,25 +190,85 @@ fn a_page_does_not_wait_for_what_another_has_left_to_do() {
 }
 
 #[test]
-fn a_request_that_never_arrives_does_not_hold_its_connection() {
-    let server = start(&["--client-timeout", "300ms"]);
+fn an_incomplete_request_does_not_hold_its_connection() {
+    let server = start(&["--header-timeout", "300ms"]);
     let address = server.address();
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n").unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut rest = Vec::new();
-    stream.read_to_end(&mut rest).expect("the server ends the connection");
+    stream.read_to_end(&mut rest).expect("the server closes the connection");
+}
+
+/// A connection that gives up waiting for the server after 20 seconds.
+fn connect(server: &Server) -> std::net::TcpStream {
+    let stream = std::net::TcpStream::connect(server.address()).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream
 }
 
 #[test]
-fn what_cannot_be_served_is_refused_with_its_name_and_an_exit_code_of_its_own() {
+fn an_idle_connection_is_closed_but_not_one_whose_page_takes_longer() {
+    let server = start(&["--idle-timeout", "300ms"]);
+    let mut stream = connect(&server);
+    for ms in [0, 900, 0] {
+        stream.write_all(format!("GET /slow?ms={ms} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        while !answer.ends_with("slept") {
+            let mut bytes = [0; 1024];
+            let read = stream.read(&mut bytes).expect("an answer");
+            assert!(read > 0, "closed after {answer}");
+            answer += std::str::from_utf8(&bytes[..read]).unwrap();
+        }
+    }
+    assert_eq!(stream.read(&mut [0]).expect("the server closes the connection"), 0);
+}
+
+#[test]
+fn a_body_that_does_not_arrive_in_time_is_answered_408() {
+    let server = start(&["--body-timeout", "300ms"]);
+    let mut stream = connect(&server);
+    stream.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf").unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 408");
+}
+
+#[test]
+fn a_settings_old_name_is_refused_with_the_new_one() {
+    let directory = tempfile::tempdir().unwrap();
+    for (old, value, new) in [
+        ("render-memory", "64MiB", "render-memory-limit"),
+        ("request-body", "1MiB", "max-body-size"),
+        ("client-timeout", "1s", "header-timeout, --body-timeout, --idle-timeout"),
+        ("connections", "8", "max-connections"),
+        ("immutable", "none", "immutable-prefix"),
+        ("log", "debug", "log-level"),
+    ] {
+        let flag = format!("--{old}");
+        let served = ssr(directory.path(), &["serve", "ssr.wasm", &flag, value]);
+        assert_eq!(served.status.code(), Some(78), "{}", stderr(&served));
+        assert_eq!(stderr(&served), format!("ssr: {flag} was renamed; use --{new} instead\n"));
+    }
+    let served = Command::new(env!("CARGO_BIN_EXE_ssr"))
+        .current_dir(directory.path())
+        .args(["serve", "ssr.wasm"])
+        .env("SSR_LOG", "debug")
+        .output()
+        .unwrap();
+    assert_eq!(served.status.code(), Some(78), "{}", stderr(&served));
+    assert_eq!(stderr(&served), "ssr: SSR_LOG was renamed; use SSR_LOG_LEVEL instead\n");
+}
+
+#[test]
+fn each_reason_not_to_serve_has_its_name_and_exit_code() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("page.html"), "<html>").unwrap();
     for (args, code, says) in [
         (&["serve", "nowhere.wasm"][..], 66, "cannot read the module 'nowhere.wasm'"),
-        (&["serve", "page.html"], 65, "the module 'page.html' cannot be served: it is no WebAssembly module"),
+        (&["serve", "page.html"], 65, "cannot serve the module 'page.html': it is not a WebAssembly module"),
         (&["serve", "page.html", "nowhere"], 66, "the directory of assets 'nowhere'"),
-        (&["serve", "page.html", "--listen", "nonsense"], 78, "--listen: 'nonsense' is not accepted"),
+        (&["serve", "page.html", "--listen", "nonsense"], 78, "--listen: invalid value 'nonsense'"),
         (&["serve"], 2, "required"),
     ] {
         let served = ssr(directory.path(), args);
@@ -218,22 +278,20 @@ fn what_cannot_be_served_is_refused_with_its_name_and_an_exit_code_of_its_own() 
 }
 
 #[test]
-fn an_address_that_is_taken_is_named() {
+fn an_address_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("entry.js"), "export const render = () => ''").unwrap();
-    assert!(ssr(directory.path(), &["build", "entry.js"]).status.success());
+    build(directory.path(), "export const render = () => ''");
     let served = ssr(directory.path(), &["serve", "ssr.wasm", "--listen", &address]);
     assert_eq!(served.status.code(), Some(69), "{}", stderr(&served));
     assert!(stderr(&served).contains(&format!("cannot listen on {address}")), "{}", stderr(&served));
 }
 
 #[test]
-fn sigterm_before_the_site_is_ready_ends_the_server_at_once() {
+fn sigterm_before_the_site_is_ready_stops_the_server_immediately() {
     let directory = tempfile::tempdir().unwrap();
-    std::fs::write(directory.path().join("entry.js"), SITE).unwrap();
-    assert!(ssr(directory.path(), &["build", "entry.js"]).status.success());
+    build(directory.path(), SITE);
     let mut server = Command::new(env!("CARGO_BIN_EXE_ssr"))
         .current_dir(directory.path())
         .args(["serve", "ssr.wasm", "--listen", "127.0.0.1:0"])

@@ -1,4 +1,4 @@
-//! Why a site cannot be served, and the exit code that says so.
+//! Why a site cannot be served, and the exit code for it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,42 +6,41 @@ use std::path::PathBuf;
 
 use crate::settings::SettingError;
 
-/// What stops a site from starting. Codes are those of sysexits.h, except where
-/// it has none.
+/// Why a site cannot be served. Exit codes are those of sysexits.h.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum ServeError {
     /// The command line is not `MODULE [ASSETS]`.
     #[error(
-        "{0}; the entrypoint is the module and its one argument the directory of assets: [\"/ssr.wasm\", \"/dist\"]"
+        "{0}; the entrypoint must be the module, and its only argument the directory of assets: [\"/ssr.wasm\", \"/dist\"]"
     )]
     Usage(String),
-    /// A file or directory is not there, or cannot be read.
+    /// A file or directory does not exist or cannot be read.
     #[error("cannot read {what} '{}': {source}", path.display())]
     Read {
-        /// What it should have been.
+        /// What it is.
         what: &'static str,
-        /// Where.
+        /// Its path.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
-    /// The module is none, damaged, or not a site.
-    #[error("the module '{name}' cannot be served: {reason}")]
+    /// The module is damaged or not a site.
+    #[error("cannot serve the module '{name}': {reason}")]
     Module {
         /// The module's file name.
         name: String,
-        /// What is wrong, and what to do.
+        /// What is wrong and what to do.
         reason: String,
     },
-    /// A setting has a value that is not accepted.
+    /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The address is taken, or may not be used.
+    /// The address is taken or not available.
     #[error("cannot listen on {address}: {source}; set SSR_LISTEN to another address")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The engine or the runtime did not start.
@@ -49,7 +48,7 @@ pub enum StartError {
     Internal(String),
 }
 
-impl StartError {
+impl ServeError {
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -1,18 +1,20 @@
 //! Log lines on their way to standard error.
 //!
-//! A container's log is a pipe that somebody reads, or should. Where nobody does,
-//! a write waits for ever: no page may wait with it. So lines go through a bounded
-//! buffer that a thread of its own empties; what does not fit is lost, and how
-//! much it was is said as soon as there is room.
+//! A container's log is a pipe that somebody should read. If nobody does, a write blocks
+//! for ever, and no page may block with it. So lines go through a bounded buffer that a
+//! thread of its own writes out. Lines that do not fit are dropped, and their number is
+//! logged as soon as there is room.
 
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-/// The most that waits, in bytes.
-const ROOM: usize = 256 << 10;
+use parking_lot::{Condvar, Mutex};
 
-/// The buffer; clones are the same one.
+/// Most bytes that wait to be written.
+const CAPACITY: usize = 256 << 10;
+
+/// The buffer; clones share it.
 #[derive(Clone)]
 pub struct LogBuffer(Arc<Shared>);
 
@@ -25,8 +27,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     waiting: Vec<u8>,
-    /// Lines that did not fit since the last that did.
-    lost: usize,
+    /// Lines dropped since the last one that fit.
+    dropped: usize,
     writing: bool,
 }
 
@@ -42,53 +44,51 @@ impl LogBuffer {
         std::thread::Builder::new().name("ssr-log".to_owned()).stack_size(64 << 10).spawn(move || {
             loop {
                 let lines = emptied.take();
-                // There is nowhere to say that it failed.
+                // There is nowhere to report a failure.
                 let _ = out.write_all(&lines).and_then(|()| out.flush());
-                emptied.lock().writing = false;
+                emptied.state.lock().writing = false;
                 emptied.changed.notify_all();
             }
         })?;
         Ok(Self(shared))
     }
 
-    /// Adds a line, which ends with a line break.
+    /// Adds a line, including its line break.
     pub fn push(&self, line: &[u8]) {
-        let mut state = self.0.lock();
-        if state.waiting.len() + line.len() > ROOM {
-            state.lost += 1;
+        let mut state = self.0.state.lock();
+        if state.waiting.len() + line.len() > CAPACITY {
+            state.dropped += 1;
             return;
         }
-        if state.lost > 0 {
-            let lost = std::mem::take(&mut state.lost);
-            state.waiting.extend(format!("warn: {lost} log lines were lost: nobody read the log\n").bytes());
+        if state.dropped > 0 {
+            let dropped = std::mem::take(&mut state.dropped);
+            state
+                .waiting
+                .extend(format!("warn: {dropped} log lines were dropped: nobody read the log\n").bytes());
         }
         state.waiting.extend(line);
         self.0.changed.notify_all();
     }
 
-    /// Waits until all is written, but not longer than so.
+    /// Waits until everything is written, at most for `limit`.
     pub fn flush_within(&self, limit: Duration) {
+        let mut state = self.0.state.lock();
         let unwritten = |state: &mut State| state.writing || !state.waiting.is_empty();
-        let waited = self.0.changed.wait_timeout_while(self.0.lock(), limit, unwritten);
-        drop(waited.unwrap_or_else(PoisonError::into_inner));
+        self.0.changed.wait_while_for(&mut state, unwritten, limit);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Waits for lines and takes all there are.
+    /// Waits for lines and takes all of them.
     fn take(&self) -> Vec<u8> {
-        let state = self.changed.wait_while(self.lock(), |state| state.waiting.is_empty());
-        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| state.waiting.is_empty());
         state.writing = true;
         std::mem::take(&mut state.waiting)
     }
 }
 
-/// For loggers that write: each call is a line.
+/// For loggers that take a writer: each call is a line.
 impl Write for LogBuffer {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.push(line);
@@ -106,7 +106,7 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn lines_arrive_in_their_order() {
+    fn lines_arrive_in_order() {
         let (mut reader, writer) = io::pipe().unwrap();
         let buffer = LogBuffer::to(writer).unwrap();
         for number in 0..100 {
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_reader_nothing_waits_and_the_loss_is_told_when_one_comes() {
+    fn without_a_reader_nothing_blocks_and_dropped_lines_are_counted() {
         let (mut reader, writer) = io::pipe().unwrap();
         let buffer = LogBuffer::to(writer).unwrap();
         let line = [b'x'; 1023].into_iter().chain([b'\n']).collect::<Vec<u8>>();
@@ -141,8 +141,8 @@ mod tests {
         buffer.flush_within(Duration::from_secs(10));
         buffer.push(b"the last\n");
         let text = collected.join().unwrap();
-        let (_, told) = text.split_once("warn: ").unwrap();
-        let lost: usize = told.split(' ').next().unwrap().parse().unwrap();
-        assert_eq!(text.lines().filter(|line| line.starts_with('x')).count() + lost, 2000);
+        let (_, report) = text.split_once("warn: ").unwrap();
+        let dropped: usize = report.split(' ').next().unwrap().parse().unwrap();
+        assert_eq!(text.lines().filter(|line| line.starts_with('x')).count() + dropped, 2000);
     }
 }

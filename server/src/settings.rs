@@ -1,75 +1,112 @@
-//! Everything that can be configured: one table, from which come the
-//! environment variables of a container, the flags of `ssr serve` and the table
-//! in docs/settings.md.
+//! Everything that can be configured. The environment variables of a container, the flags
+//! of `ssr serve` and the table in docs/settings.md all come from one table here.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::LevelFilter;
+use ssr_wasm::limits::Limits;
 
-/// How a site is served. Made by [`Settings::from_env`] or [`Settings::set`].
+/// How a site is served. Made by [`Settings::from_env`] and [`Settings::set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The address to listen on.
     pub listen: SocketAddr,
-    /// Renders at the same time; as many threads and memories are kept.
-    pub render_threads: usize,
-    /// The longest that one render may take.
-    pub render_timeout: Duration,
-    /// The most linear memory that one render may use, in bytes.
-    pub render_memory: usize,
-    /// Requests that may wait for a render; one more is answered 503.
-    pub render_queue: usize,
-    /// The longest that a request may wait for a render to begin.
-    pub queue_timeout: Duration,
-    /// The most bytes that a request's body may have.
-    pub request_body: usize,
-    /// The longest that a client may take to send a request's head, or its body,
-    /// or leave a kept-alive connection unused.
-    pub client_timeout: Duration,
-    /// Connections at the same time; further ones wait to be accepted.
-    pub connections: usize,
-    /// After SIGTERM, how long requests in flight may take.
+    /// Limits of renders.
+    pub limits: Limits,
+    /// Largest request body, in bytes.
+    pub max_body_size: usize,
+    /// Longest time for a request's head to arrive, from its first byte or from the start
+    /// of the connection.
+    pub header_timeout: Duration,
+    /// Longest time for a request's body to arrive.
+    pub body_timeout: Duration,
+    /// Longest time for a connection to stay open without a request.
+    pub idle_timeout: Duration,
+    /// Most concurrent connections; further ones wait to be accepted.
+    pub max_connections: usize,
+    /// Longest time for in-flight requests after SIGTERM.
     pub grace_period: Duration,
-    /// The path prefix under which every file's name changes with its content.
-    pub immutable: String,
-    /// What is written to the log.
-    pub log: LevelFilter,
+    /// The path prefix below which the name of every file changes with its content; empty
+    /// for none.
+    pub immutable_prefix: String,
+    /// What is logged.
+    pub log_level: LevelFilter,
     /// Whether each request is logged.
     pub access_log: bool,
 }
 
-/// One row of the table.
+/// A row of the table.
 #[derive(Debug)]
 pub struct Setting {
     /// The environment variable.
     pub variable: &'static str,
     /// The flag of `ssr serve`, without the dashes.
     pub flag: &'static str,
-    /// The default, as a person would write it; empty for "as many as the machine has cores".
+    /// The default as a person would write it; empty for "one per core".
     pub default: &'static str,
-    /// What values are accepted.
+    /// The values that are accepted.
     pub accepts: &'static str,
-    /// What it does.
+    /// What the setting does.
     pub help: &'static str,
     set: fn(&mut Settings, &str) -> Option<()>,
 }
 
-/// A value that was not accepted.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{name}: '{value}' is not accepted; it takes {accepts}")]
-pub struct SettingError {
-    /// The environment variable or flag.
-    pub name: String,
-    /// The value.
-    pub value: String,
-    /// What would have been accepted.
-    pub accepts: &'static str,
+/// A setting of an earlier version.
+#[derive(Debug)]
+pub struct Renamed {
+    /// Its environment variable.
+    pub variable: &'static str,
+    /// Its flag, without the dashes.
+    pub flag: &'static str,
+    /// The flags that replace it, without the dashes.
+    pub replacements: &'static [&'static str],
 }
 
-const DURATION: &str = "a time longer than zero, such as 500ms, 10s or 2m";
+impl Renamed {
+    /// The error for somebody who used its flag.
+    pub fn flag_error(&self) -> SettingError {
+        let new = self.replacements.iter().map(|flag| format!("--{flag}")).collect::<Vec<_>>().join(", ");
+        SettingError::Renamed { old: format!("--{}", self.flag), new }
+    }
+
+    fn variable_error(&self) -> SettingError {
+        let new = self.replacements.iter().map(|flag| variable_of(flag)).collect::<Vec<_>>().join(", ");
+        SettingError::Renamed { old: self.variable.to_owned(), new }
+    }
+}
+
+/// A setting that is not accepted.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingError {
+    /// The value is invalid.
+    #[error("{name}: invalid value '{value}'; expected {accepts}")]
+    Invalid {
+        /// The environment variable or flag.
+        name: String,
+        /// The value.
+        value: String,
+        /// What would have been accepted.
+        accepts: &'static str,
+    },
+    /// The setting has another name in this version.
+    #[error("{old} was renamed; use {new} instead")]
+    Renamed {
+        /// The environment variable or flag.
+        old: String,
+        /// Those that replace it.
+        new: String,
+    },
+}
+
+/// The environment variable of a flag.
+fn variable_of(flag: &str) -> String {
+    format!("SSR_{}", flag.to_uppercase().replace('-', "_"))
+}
+
+const DURATION: &str = "a duration longer than zero, such as 500ms, 10s or 2m";
 const SIZE: &str = "a size in bytes, such as 65536, 512KiB or 64MiB";
-const COUNT: &str = "a whole number from 1";
+const COUNT: &str = "a whole number, at least 1";
 
 /// All settings.
 pub static TABLE: &[Setting] = &[
@@ -78,7 +115,7 @@ pub static TABLE: &[Setting] = &[
         flag: "listen",
         default: "0.0.0.0:8080",
         accepts: "an address and port, such as 0.0.0.0:8080, [::]:80 or 127.0.0.1:3000",
-        help: "Address to listen on. Without it, PORT gives the port on all addresses",
+        help: "Address to listen on. If it is not set, PORT sets the port, on all addresses",
         set: |s, v| v.parse().ok().map(|v| s.listen = v),
     },
     Setting {
@@ -86,24 +123,24 @@ pub static TABLE: &[Setting] = &[
         flag: "render-threads",
         default: "",
         accepts: COUNT,
-        help: "Renders at the same time",
-        set: |s, v| count(v).map(|v| s.render_threads = v),
+        help: "Concurrent renders",
+        set: |s, v| count(v).map(|v| s.limits.render_threads = v),
     },
     Setting {
         variable: "SSR_RENDER_TIMEOUT",
         flag: "render-timeout",
         default: "10s",
         accepts: DURATION,
-        help: "Longest time for one render; a longer one is answered 504",
-        set: |s, v| duration(v).map(|v| s.render_timeout = v),
+        help: "Longest time for one render; after it the answer is 504",
+        set: |s, v| duration(v).map(|v| s.limits.render_timeout = v),
     },
     Setting {
-        variable: "SSR_RENDER_MEMORY",
-        flag: "render-memory",
+        variable: "SSR_RENDER_MEMORY_LIMIT",
+        flag: "render-memory-limit",
         default: "128MiB",
         accepts: SIZE,
-        help: "Most memory for one render; one that needs more is answered 500",
-        set: |s, v| size(v).map(|v| s.render_memory = v),
+        help: "Most memory for one render; a render that needs more is answered 500",
+        set: |s, v| size(v).map(|v| s.limits.render_memory_limit = v),
     },
     Setting {
         variable: "SSR_RENDER_QUEUE",
@@ -111,7 +148,7 @@ pub static TABLE: &[Setting] = &[
         default: "64",
         accepts: COUNT,
         help: "Requests that may wait for a render; further ones are answered 503",
-        set: |s, v| count(v).map(|v| s.render_queue = v),
+        set: |s, v| count(v).map(|v| s.limits.render_queue = v),
     },
     Setting {
         variable: "SSR_QUEUE_TIMEOUT",
@@ -119,55 +156,71 @@ pub static TABLE: &[Setting] = &[
         default: "10s",
         accepts: DURATION,
         help: "Longest wait for a render to begin; after it the answer is 503",
-        set: |s, v| duration(v).map(|v| s.queue_timeout = v),
+        set: |s, v| duration(v).map(|v| s.limits.queue_timeout = v),
     },
     Setting {
-        variable: "SSR_REQUEST_BODY",
-        flag: "request-body",
+        variable: "SSR_MAX_BODY_SIZE",
+        flag: "max-body-size",
         default: "1MiB",
         accepts: SIZE,
         help: "Largest request body; a larger one is answered 413",
-        set: |s, v| size(v).map(|v| s.request_body = v),
+        set: |s, v| size(v).map(|v| s.max_body_size = v),
     },
     Setting {
-        variable: "SSR_CLIENT_TIMEOUT",
-        flag: "client-timeout",
+        variable: "SSR_HEADER_TIMEOUT",
+        flag: "header-timeout",
         default: "30s",
         accepts: DURATION,
-        help: "Longest time for a client to send a request, or to leave its connection unused",
-        set: |s, v| duration(v).map(|v| s.client_timeout = v),
+        help: "Longest time for a request's headers to arrive; after it the connection is closed",
+        set: |s, v| duration(v).map(|v| s.header_timeout = v),
     },
     Setting {
-        variable: "SSR_CONNECTIONS",
-        flag: "connections",
+        variable: "SSR_BODY_TIMEOUT",
+        flag: "body-timeout",
+        default: "30s",
+        accepts: DURATION,
+        help: "Longest time for a request's body to arrive; after it the answer is 408",
+        set: |s, v| duration(v).map(|v| s.body_timeout = v),
+    },
+    Setting {
+        variable: "SSR_IDLE_TIMEOUT",
+        flag: "idle-timeout",
+        default: "30s",
+        accepts: DURATION,
+        help: "How long a connection stays open between requests",
+        set: |s, v| duration(v).map(|v| s.idle_timeout = v),
+    },
+    Setting {
+        variable: "SSR_MAX_CONNECTIONS",
+        flag: "max-connections",
         default: "1024",
         accepts: COUNT,
-        help: "Connections at the same time; further ones wait",
-        set: |s, v| count(v).map(|v| s.connections = v),
+        help: "Most concurrent connections; further ones wait",
+        set: |s, v| count(v).map(|v| s.max_connections = v),
     },
     Setting {
         variable: "SSR_GRACE_PERIOD",
         flag: "grace-period",
         default: "8s",
         accepts: DURATION,
-        help: "After SIGTERM, longest time for requests in flight to complete",
+        help: "Longest time for in-flight requests to complete after SIGTERM",
         set: |s, v| duration(v).map(|v| s.grace_period = v),
     },
     Setting {
-        variable: "SSR_IMMUTABLE",
-        flag: "immutable",
+        variable: "SSR_IMMUTABLE_PREFIX",
+        flag: "immutable-prefix",
         default: "/assets/",
         accepts: "a path that begins and ends with a slash, or 'none'",
-        help: "Path whose files have their content's hash in their names: cached for ever",
-        set: |s, v| immutable(v).map(|v| s.immutable = v),
+        help: "Path below which file names contain a hash of the content: such files are cached for a year",
+        set: |s, v| immutable_prefix(v).map(|v| s.immutable_prefix = v),
     },
     Setting {
-        variable: "SSR_LOG",
-        flag: "log",
+        variable: "SSR_LOG_LEVEL",
+        flag: "log-level",
         default: "info",
         accepts: "error, warn, info, debug or off",
         help: "What to log to standard error",
-        set: |s, v| v.parse().ok().map(|v| s.log = v),
+        set: |s, v| v.parse().ok().map(|v| s.log_level = v),
     },
     Setting {
         variable: "SSR_ACCESS_LOG",
@@ -177,6 +230,20 @@ pub static TABLE: &[Setting] = &[
         help: "Whether to log each request",
         set: |s, v| switch(v).map(|v| s.access_log = v),
     },
+];
+
+/// Settings of earlier versions, which are refused.
+pub static RENAMED: &[Renamed] = &[
+    Renamed { variable: "SSR_RENDER_MEMORY", flag: "render-memory", replacements: &["render-memory-limit"] },
+    Renamed { variable: "SSR_REQUEST_BODY", flag: "request-body", replacements: &["max-body-size"] },
+    Renamed {
+        variable: "SSR_CLIENT_TIMEOUT",
+        flag: "client-timeout",
+        replacements: &["header-timeout", "body-timeout", "idle-timeout"],
+    },
+    Renamed { variable: "SSR_CONNECTIONS", flag: "connections", replacements: &["max-connections"] },
+    Renamed { variable: "SSR_IMMUTABLE", flag: "immutable", replacements: &["immutable-prefix"] },
+    Renamed { variable: "SSR_LOG", flag: "log", replacements: &["log-level"] },
 ];
 
 fn count(value: &str) -> Option<usize> {
@@ -192,7 +259,7 @@ fn size(value: &str) -> Option<usize> {
     usize::try_from(bytes.as_u64()).ok().filter(|&bytes| bytes > 0)
 }
 
-fn immutable(value: &str) -> Option<String> {
+fn immutable_prefix(value: &str) -> Option<String> {
     match value {
         "none" => Some(String::new()),
         path if path.starts_with('/') && path.ends_with('/') => Some(path.to_owned()),
@@ -212,42 +279,43 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
-            render_threads: std::thread::available_parallelism().map_or(1, usize::from),
-            render_timeout: Duration::from_secs(10),
-            render_memory: 128 << 20,
-            render_queue: 64,
-            queue_timeout: Duration::from_secs(10),
-            request_body: 1 << 20,
-            client_timeout: Duration::from_secs(30),
-            connections: 1024,
+            limits: Limits::default(),
+            max_body_size: 1 << 20,
+            header_timeout: Duration::from_secs(30),
+            body_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(30),
+            max_connections: 1024,
             grace_period: Duration::from_secs(8),
-            immutable: "/assets/".to_owned(),
-            log: LevelFilter::Info,
+            immutable_prefix: "/assets/".to_owned(),
+            log_level: LevelFilter::Info,
             access_log: false,
         }
     }
 }
 
 impl Settings {
-    /// Sets what `setting` is about; `name` is what the person wrote (variable or flag).
+    /// Changes one setting. `name` is the variable or flag that the person used.
     pub fn set(&mut self, setting: &Setting, name: &str, value: &str) -> Result<(), SettingError> {
-        (setting.set)(self, value.trim()).ok_or_else(|| SettingError {
+        (setting.set)(self, value.trim()).ok_or_else(|| SettingError::Invalid {
             name: name.to_owned(),
             value: value.to_owned(),
             accepts: setting.accepts,
         })
     }
 
-    /// The settings that an environment gives. An empty value counts as unset.
+    /// The settings of an environment. An empty value counts as unset.
     pub fn from_env(env: &[(String, String)]) -> Result<Self, SettingError> {
         let mut settings = Self::default();
         let value_of = |name: &str| {
             let found = env.iter().rev().find(|(key, _)| key == name);
             found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
         };
+        if let Some(renamed) = RENAMED.iter().find(|renamed| value_of(renamed.variable).is_some()) {
+            return Err(renamed.variable_error());
+        }
         if let Some(port) = value_of("PORT") {
             let accepts = "a port, a whole number from 0 to 65535";
-            let error = || SettingError { name: "PORT".to_owned(), value: port.to_owned(), accepts };
+            let error = || SettingError::Invalid { name: "PORT".to_owned(), value: port.to_owned(), accepts };
             settings.listen.set_port(port.trim().parse().map_err(|_| error())?);
         }
         for setting in TABLE {
@@ -259,8 +327,8 @@ impl Settings {
     }
 }
 
-/// Variables that look like settings and are none: most likely misspelt. What
-/// Kubernetes adds for a service that is called `ssr` is not meant.
+/// Variables that look like settings but are not, and so are probably misspelled. Those
+/// that Kubernetes adds for a service named `ssr` do not count.
 pub fn unknown_variables(env: &[(String, String)]) -> Vec<&str> {
     let from_kubernetes = |name: &str| {
         name.ends_with("_SERVICE_HOST")
@@ -281,96 +349,11 @@ pub fn markdown() -> String {
     let mut text =
         String::from("| variable | flag | default | what it does | accepted |\n|---|---|---|---|---|\n");
     for Setting { variable, flag, default, accepts, help, .. } in TABLE {
-        let default =
-            if default.is_empty() { "one for each core".to_owned() } else { format!("`{default}`") };
+        let default = if default.is_empty() { "one per core".to_owned() } else { format!("`{default}`") };
         text.push_str(&format!("| `{variable}` | `--{flag}` | {default} | {help} | {accepts} |\n"));
     }
     text
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
-        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
-    #[test]
-    fn the_defaults_in_the_table_are_the_defaults() {
-        let mut from_table = Settings::default();
-        for setting in TABLE.iter().filter(|setting| !setting.default.is_empty()) {
-            from_table.set(setting, setting.variable, setting.default).unwrap();
-        }
-        assert_eq!(from_table, Settings::default());
-    }
-
-    #[test]
-    fn variables_and_flags_have_the_same_names() {
-        for setting in TABLE {
-            assert_eq!(setting.variable, format!("SSR_{}", setting.flag.to_uppercase().replace('-', "_")));
-        }
-    }
-
-    #[test]
-    fn values_are_read_as_people_write_them() {
-        let settings = Settings::from_env(&env(&[
-            ("PORT", "3000"),
-            ("SSR_RENDER_TIMEOUT", "500ms"),
-            ("SSR_RENDER_MEMORY", "64MiB"),
-            ("SSR_ACCESS_LOG", "on"),
-            ("SSR_IMMUTABLE", "none"),
-            ("SSR_RENDER_QUEUE", ""),
-        ]))
-        .unwrap();
-        assert_eq!(settings.listen.to_string(), "0.0.0.0:3000");
-        assert_eq!(settings.render_timeout, Duration::from_millis(500));
-        assert_eq!(settings.render_memory, 64 << 20);
-        assert_eq!((settings.access_log, &*settings.immutable, settings.render_queue), (true, "", 64));
-    }
-
-    #[test]
-    fn ssr_listen_wins_over_port() {
-        let settings = Settings::from_env(&env(&[("PORT", "3000"), ("SSR_LISTEN", "[::]:80")])).unwrap();
-        assert_eq!(settings.listen.to_string(), "[::]:80");
-    }
-
-    #[test]
-    fn a_value_that_does_not_parse_names_variable_value_and_what_is_accepted() {
-        let error = Settings::from_env(&env(&[("SSR_RENDER_TIMEOUT", "soon")])).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "SSR_RENDER_TIMEOUT: 'soon' is not accepted; it takes a time longer than zero, such as 500ms, 10s or 2m"
-        );
-        for (name, value) in [
-            ("SSR_LISTEN", "nonsense"),
-            ("SSR_RENDER_THREADS", "0"),
-            ("SSR_RENDER_MEMORY", "lots"),
-            ("SSR_RENDER_TIMEOUT", "0s"),
-            ("SSR_IMMUTABLE", "assets"),
-            ("SSR_ACCESS_LOG", "maybe"),
-            ("SSR_LOG", "loud"),
-            ("PORT", "http"),
-        ] {
-            let error = Settings::from_env(&env(&[(name, value)])).unwrap_err();
-            assert_eq!((&*error.name, &*error.value), (name, value));
-        }
-    }
-
-    #[test]
-    fn a_misspelt_variable_is_found_and_kubernetes_own_are_not() {
-        let env = env(&[
-            ("SSR_LISTN", "x"),
-            ("SSR_LISTEN", "x"),
-            ("SSR_SERVICE_HOST", "x"),
-            ("SSR_PORT_80_TCP", "x"),
-        ]);
-        assert_eq!(unknown_variables(&env), ["SSR_LISTN"]);
-    }
-
-    #[test]
-    fn the_documentation_has_this_table() {
-        let docs = include_str!("../../docs/settings.md");
-        assert!(docs.contains(&markdown()), "docs/settings.md: put this table there:\n{}", markdown());
-    }
-}
+mod tests;

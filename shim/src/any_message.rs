@@ -1,18 +1,16 @@
-//! Messages inside of others, of any type: `google.protobuf.Any` with a bare type
-//! name, as containerd writes and reads it.
+//! `google.protobuf.Any` with a bare type name, as containerd writes and reads it.
 
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::protos::protobuf::{self, Message};
 
-/// The packages of the types that are packed.
+// Packages of message types.
 pub const EVENTS: &str = "containerd.events";
 pub const RUNC: &str = "containerd.runc.v1";
 pub const CGROUP_V1: &str = "io.containerd.cgroups.v1";
 pub const CGROUP_V2: &str = "io.containerd.cgroups.v2";
 
-/// Packs a message whose type is of this package. (containerd-shim's `convert_to_any`
-/// asks protobuf's reflection for the name, whose tables then stay in memory: half a
-/// megabyte of every shim.)
+/// Packs a message whose type is in this package. (containerd-shim's `convert_to_any` gets
+/// the name by reflection, whose tables then stay in memory: half a megabyte per shim.)
 pub fn pack<M: Message>(package: &str, message: &M) -> protobuf::Result<Any> {
     let type_url = format!("{package}.{}", M::NAME);
     Ok(Any { type_url, value: message.write_to_bytes()?, ..Any::default() })

@@ -1,6 +1,6 @@
-//! What containerd asks of this binary by its command line: what it is (`-v`,
-//! `-info`), to start a shim for a container or a pod, to be that shim, and to
-//! clean up after one that has died (`delete`).
+//! What containerd asks of this binary on the command line: what it is (`-v`, `-info`),
+//! to start a shim for a container or a pod, to be that shim, and to clean up after one
+//! that has died (`delete`).
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::api::{DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest};
-use containerd_shim::asynchronous::{ExitSignal, spawn};
+use containerd_shim::asynchronous::{ExitSignal, spawn as spawn_shim};
 use containerd_shim::bootstrap::{BootstrapParams, BootstrapResult};
 use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use containerd_shim::protos::protobuf::{Message, MessageField};
@@ -25,48 +25,48 @@ use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion}
 use containerd_shim::{Flags, StartOpts};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::events::Events;
-use crate::launcher;
+use crate::helper::command::HelperCommand;
+use crate::helper::spawn;
 use crate::logger;
-use crate::module_layer::Images;
+use crate::oci::spec;
+use crate::oci::wasm_layer::Images;
 use crate::reaper::Reaper;
-use crate::runtime::Step;
-use crate::spec;
-use crate::task_service::TaskService;
+use crate::task::events::Events;
+use crate::task::service::TaskService;
 
 const NAME: &str = "io.containerd.ssr.v1";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The file in a bundle that holds the address of the shim that serves it. It is
-/// how containerd before 1.7 finds shims again, and how we do.
+/// The file in a bundle that holds the address of its shim. containerd before 1.7 finds
+/// shims again by it, and so does `delete`.
 const ADDRESS_FILE: &str = "address";
 
-/// Annotations that put containers into one shim: CRI's, and runc's own.
-const GROUPS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
+/// Annotations by which containers share a shim: runc's own, and CRI's.
+const GROUP_ANNOTATIONS: [&str; 2] = ["io.containerd.runc.v2.group", "io.kubernetes.cri.sandbox-id"];
 
-/// The task API's name before containerd 2.
+/// The task API's service before containerd 2, and since.
 const TASK_V2: &str = "containerd.task.v2.Task";
 const TASK_V3: &str = "containerd.task.v3.Task";
 
-/// Longer than any parameters that containerd passes, in bytes.
-const MOST_INPUT: u64 = 4 << 20;
+/// Most parameters that are read from standard input, in bytes.
+const MAX_INPUT: u64 = 4 << 20;
 
-/// How long the shim waits at its end for containerd to take its last events.
-const LAST_EVENTS: Duration = Duration::from_secs(5);
+/// How long an ending shim waits for containerd to receive its last events.
+const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a shim may take for each of the last requests.
-const LAST_REQUEST: Duration = Duration::from_secs(5);
+/// How long a shim may take for each of the requests that end it.
+const END_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Exit code of a container whose shim has died: that of a killed process.
+/// Exit code of a container whose shim has died: that of a process killed by SIGKILL.
 const KILLED: u32 = 137;
 
-/// Does what the arguments (without the program's name) ask for.
+/// Runs the command line, `args` without the program's name.
 pub fn main(args: &[OsString]) -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             log::error!("{error:#}");
-            // containerd shows it to whoever asked for the container.
+            // containerd shows it to the user.
             eprintln!("{NAME}: {error:#}");
             ExitCode::FAILURE
         }
@@ -86,18 +86,18 @@ fn run(args: &[OsString]) -> Result<()> {
     match flags.action.as_str() {
         "start" => runtime.block_on(start(&flags)),
         "delete" => runtime.block_on(delete(&flags)),
-        // Options only.
+        // Options without a command: be the shim.
         action if action.is_empty() || action.starts_with('-') => {
             if flags.socket.is_empty() {
                 bail!("this program is started by containerd, for containers of the runtime {NAME}");
             }
             runtime.block_on(serve(&flags))
         }
-        other => bail!("unknown command '{other}': start or delete"),
+        other => bail!("unknown command '{other}'; expected start or delete"),
     }
 }
 
-/// Answers containerd 2 and Docker 29, which ask before they start anything.
+/// Answers containerd 2 and Docker 29, which ask this before they start anything.
 fn info() -> Result<()> {
     let version = RuntimeVersion { version: VERSION.to_owned(), ..RuntimeVersion::default() };
     let info =
@@ -106,8 +106,8 @@ fn info() -> Result<()> {
     Ok(())
 }
 
-/// Starts the shim, in a process of its own, and says where it serves. A
-/// container of a pod whose shim runs is served by that.
+/// Starts the shim as a process of its own and prints its address. A container joins the
+/// shim of its pod if that runs.
 async fn start(flags: &Flags) -> Result<()> {
     let params = bootstrap_params(&read_input()?, flags)?;
     let group = group(Path::new(""))?.unwrap_or_else(|| flags.id.clone());
@@ -124,19 +124,19 @@ async fn start(flags: &Flags) -> Result<()> {
     };
     let mut address = options.socket_address(&group);
     if !answers(&address) {
-        address = spawn(options, &group, Vec::new()).await.context("cannot start the shim")?;
+        address = spawn_shim(options, &group, Vec::new()).await.context("cannot start the shim")?;
         if !answers(&address) {
-            bail!("the shim has ended at once; containerd's log may say why");
+            bail!("the shim ended immediately; containerd's log may say why");
         }
     }
-    fs::write(ADDRESS_FILE, &address).context("cannot note the shim's address in the bundle")?;
+    fs::write(ADDRESS_FILE, &address).context("cannot write the shim's address to the bundle")?;
     std::io::stdout().write_all(&answer(address, params.is_some())?)?;
     Ok(())
 }
 
-/// The answer to `start`. containerd up to 2.2 takes a bare address as task API
-/// version 2, which all of them speak; from 2.3 on, which pass their parameters on
-/// standard input, a message.
+/// The answer to `start`: for containerd up to 2.2 a bare address, which stands for
+/// version 2 of the task API; for 2.3 and later, which pass parameters on standard input,
+/// a message.
 fn answer(address: String, bootstrapped: bool) -> Result<Vec<u8>> {
     if !bootstrapped {
         return Ok(address.into_bytes());
@@ -146,9 +146,9 @@ fn answer(address: String, bootstrapped: bool) -> Result<Vec<u8>> {
     Ok(result.write_to_bytes()?)
 }
 
-/// Parameters of containerd 2.3 and later. `None` where the input holds an older
-/// one's options: those read as parameters, too, with the options' type in place of
-/// the container.
+/// The parameters of containerd 2.3 and later. `None` if the input holds the options that
+/// older versions pass: those parse as parameters, too, with the options' type in place of
+/// the container's id.
 fn bootstrap_params(input: &[u8], flags: &Flags) -> Result<Option<BootstrapParams>> {
     let Ok(params) = BootstrapParams::parse_from_bytes(input) else { return Ok(None) };
     if params.instance_id == flags.id && params.namespace == flags.namespace && !flags.id.is_empty() {
@@ -166,18 +166,18 @@ fn bootstrap_params(input: &[u8], flags: &Flags) -> Result<Option<BootstrapParam
     )
 }
 
-/// Which containers share a shim with the one of this bundle.
+/// The name that the containers of a shim have in common, if this bundle's has one.
 fn group(bundle: &Path) -> Result<Option<String>> {
     let spec = spec::load(bundle)?;
     let annotations = spec.annotations().clone().unwrap_or_default();
-    Ok(GROUPS.iter().find_map(|name| annotations.get(*name).cloned()))
+    Ok(GROUP_ANNOTATIONS.iter().find_map(|name| annotations.get(*name).cloned()))
 }
 
 fn read_input() -> Result<Vec<u8>> {
     let mut input = Vec::new();
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        stdin.lock().take(MOST_INPUT).read_to_end(&mut input)?;
+        stdin.lock().take(MAX_INPUT).read_to_end(&mut input)?;
     }
     Ok(input)
 }
@@ -190,7 +190,7 @@ fn answers(address: &str) -> bool {
     UnixStream::connect(socket_path(address)).is_ok()
 }
 
-/// Serves the task API until it is told to end.
+/// Serves the task API until it is shut down.
 async fn serve(flags: &Flags) -> Result<()> {
     logger::init();
     nix::sys::prctl::set_child_subreaper(true)?;
@@ -208,12 +208,12 @@ async fn serve(flags: &Flags) -> Result<()> {
     }
     let mut server = Server::new().add_listener(listener).register_service(services);
     server.start().await?;
-    // containerd's service manager may stop everything it has started; the
-    // containers are not its to stop.
+    // A service manager that stops containerd may signal all its descendants; containers
+    // outlive containerd.
     ignore_termination()?;
     release_parent()?;
     exit.wait().await;
-    events.drain(LAST_EVENTS).await;
+    events.drain(EVENTS_TIMEOUT).await;
     server.shutdown().await?;
     let _ = fs::remove_file(socket);
     Ok(())
@@ -223,7 +223,7 @@ fn listen(socket: &Path) -> Result<Listener> {
     if let Some(directory) = socket.parent() {
         fs::create_dir_all(directory)?;
     }
-    // The one who starts this has found that nobody answers there.
+    // Whoever starts this process has found that nobody answers there.
     if socket.exists() {
         fs::remove_file(socket)?;
     }
@@ -232,24 +232,24 @@ fn listen(socket: &Path) -> Result<Listener> {
     Ok(Listener::try_from(listener)?)
 }
 
-/// Catches the signals that would end this process, and does nothing.
+/// Catches the signals that would end this process and does nothing.
 fn ignore_termination() -> Result<()> {
     for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
-        // The handler stays when this is dropped.
+        // The handler stays installed when the stream is dropped.
         drop(signal(kind)?);
     }
     Ok(())
 }
 
-/// The process that has started this one waits for the end of our output.
+/// Closes standard output, whose end the process that has started this one waits for.
 fn release_parent() -> Result<()> {
     let null = fs::OpenOptions::new().write(true).open("/dev/null")?;
     nix::unistd::dup2(std::os::fd::AsRawFd::as_raw_fd(&null), libc::STDOUT_FILENO)?;
     Ok(())
 }
 
-/// Cleans up after a shim that containerd has lost: ends the container's processes
-/// and removes what the kernel has of it.
+/// Cleans up after a shim that containerd has lost: kills the container's processes and
+/// removes what the kernel has of it.
 async fn delete(flags: &Flags) -> Result<()> {
     let bundle = match flags.bundle.as_str() {
         "" => std::env::current_dir()?,
@@ -257,12 +257,12 @@ async fn delete(flags: &Flags) -> Result<()> {
     };
     let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).unwrap_or_default();
     if bundle.join("config.json").exists() {
-        let step = Step::Delete { bundle: bundle.clone(), id: flags.id.clone() };
-        launcher::take(&step, &Reaper::start()?).await?;
+        let command = HelperCommand::Delete { bundle: bundle.clone(), id: flags.id.clone() };
+        spawn::run(&command, &Reaper::start()?).await?;
     }
     if !address.is_empty() {
         match answers(&address) {
-            // Killed before it told the shim to end, containerd does not tell it later.
+            // If containerd was killed before it told the shim to end, it never will.
             true => forget(&address, &flags.id).await,
             false => drop(fs::remove_file(socket_path(&address))),
         }
@@ -276,13 +276,12 @@ async fn delete(flags: &Flags) -> Result<()> {
     Ok(())
 }
 
-/// Has a shim that lives take note of a container's end, and end itself unless it
-/// serves other containers of the pod. Each request fails where there is nothing
-/// left to do.
+/// Makes a running shim forget a container, and end unless it serves other containers of
+/// the pod. Each request fails if there is nothing left to do.
 async fn forget(address: &str, id: &str) {
     let Ok(client) = Client::connect(address).await else { return };
     let shim = TaskClient::new(client);
-    let limit = || ttrpc::context::with_duration(LAST_REQUEST);
+    let limit = || ttrpc::context::with_duration(END_REQUEST_TIMEOUT);
     let id = id.to_owned();
     let _ = shim.wait(limit(), &WaitRequest { id: id.clone(), ..WaitRequest::default() }).await;
     let _ = shim.delete(limit(), &DeleteRequest { id: id.clone(), ..DeleteRequest::default() }).await;

@@ -1,13 +1,13 @@
-//! Signals to a container's processes.
+//! Signals to containers' processes.
 
 use std::io;
 
 use anyhow::{Context as _, Result};
 
-/// Sends a signal, of any number: the real-time ones of a program are none of nix's.
-/// `false` if the process has ended.
+/// Sends a signal, of any number: nix does not know the real-time signals. `false` if the
+/// process has ended.
 pub fn send(pid: i32, signal: i32) -> Result<bool> {
-    // SAFETY: numbers only.
+    // SAFETY: takes numbers only.
     if unsafe { libc::kill(pid, signal) } == 0 {
         return Ok(true);
     }

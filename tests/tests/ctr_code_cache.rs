@@ -85,10 +85,13 @@ fn a_damaged_or_foreign_file_is_replaced_with_a_warning() {
     let mut flipped = good.clone();
     flipped[good.len() / 2] ^= 1;
     for (bytes, reason) in [
-        (&flipped[..], "its checksum does not fit"),
-        (&good[..good.len() / 2], "it is no compiled code"),
-        (b"", "it is no compiled code"),
-        (b"\x7fELF\x02\x01\x01 and more, as long as it takes to hold a tail", "it is no compiled code"),
+        (&flipped[..], "its checksum is wrong"),
+        (&good[..good.len() / 2], "it was not compiled by this version"),
+        (b"", "it was not compiled by this version"),
+        (
+            b"\x7fELF\x02\x01\x01 and more, as long as it takes to hold a tail",
+            "it was not compiled by this version",
+        ),
     ] {
         fs::write(&path, bytes).unwrap();
         let log = serve_and_stop(containerd.site().start());
@@ -110,7 +113,7 @@ fn code_under_another_modules_name_is_not_used() {
     let path = containerd.cached_code().into_iter().find(|path| *path != site).unwrap();
     fs::copy(&site, &path).unwrap();
     let log = serve_and_stop(containerd.container(&other).start());
-    assert!(log.contains("it is another module's"), "{log}");
+    assert!(log.contains("it belongs to another module"), "{log}");
 }
 
 #[test]
@@ -119,7 +122,7 @@ fn a_directory_that_others_can_write_to_is_not_trusted() {
     fs::create_dir_all(containerd.code_cache()).unwrap();
     fs::set_permissions(containerd.code_cache(), Permissions::from_mode(0o777)).unwrap();
     let log = serve_and_stop(containerd.site().start());
-    assert!(log.contains("running without the code cache") && log.contains("not trusted"), "{log}");
+    assert!(log.contains("running without the code cache") && log.contains("cannot be trusted"), "{log}");
     assert_eq!(containerd.cached_code(), Vec::<PathBuf>::new());
 }
 

@@ -5,9 +5,10 @@ use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
-use ssr_server::engine::engine;
-use ssr_server::settings::Settings;
-use ssr_server::time_limit::Interruption;
+use ssr_wasm::engine;
+use ssr_wasm::interrupt::Interruption;
+use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
+use ssr_wasm::target::Target;
 
 use crate::command::run;
 
@@ -17,7 +18,7 @@ pub const COMMAND: &str = "compile";
 /// Compiles a module as the server does when it finds no compiled code.
 pub fn compile(module: &Path) -> Result<()> {
     let bytes = std::fs::read(module).with_context(|| module.display().to_string())?;
-    let engine = engine(&Settings::default(), Interruption::cheapest());
+    let engine = engine::for_compiling(Target::Host, Interruption::cheapest(), DEFAULT_RENDER_MEMORY_LIMIT);
     let compiled = engine.and_then(|engine| engine.precompile_module(&bytes));
     compiled.map(drop).map_err(|error| anyhow!("{error:#}"))
 }

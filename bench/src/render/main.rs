@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use ssr_bench::median;
-use ssr_server::time_limit::Interruption;
+use ssr_wasm::interrupt::Interruption;
 
 use native::Native;
 use node::Node;

@@ -1,7 +1,7 @@
 //! The same engine without WebAssembly: one heap for all renders, no isolation.
 
 use anyhow::{Result, ensure};
-use ssr_server::render::put;
+use ssr_wasm::abi::request::encode_field;
 
 use crate::renderer::{Renderer, request, timed};
 
@@ -12,7 +12,7 @@ impl Native {
     pub fn new(entry: &[u8], template: &[u8]) -> Result<Self> {
         let mut input = Vec::new();
         for field in ["entry-server.js".as_bytes(), entry, template] {
-            put(&mut input, Some(field));
+            encode_field(&mut input, Some(field));
         }
         give(&input);
         ssr_engine::ssr_init();

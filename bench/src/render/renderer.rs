@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use cpu_time::ThreadTime;
-use ssr_server::render::RenderRequest;
+use ssr_wasm::abi::request::RenderRequest;
 
 /// Something that renders pages.
 pub trait Renderer {

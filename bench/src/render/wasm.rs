@@ -1,10 +1,11 @@
 //! Our module: a fresh instance for each render.
 
 use anyhow::{Result, bail};
-use ssr_server::guest::Part;
-use ssr_server::settings::Settings;
-use ssr_server::site::{Destination, Site};
-use ssr_server::time_limit::Interruption;
+use ssr_wasm::abi::response::{ResponsePart, ResponseSink};
+use ssr_wasm::guests::Guest as _;
+use ssr_wasm::guests::snapshot::Site;
+use ssr_wasm::interrupt::Interruption;
+use ssr_wasm::limits::Limits;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -18,8 +19,8 @@ pub struct Wasm {
 
 impl Wasm {
     pub fn new(wasm: &[u8], interruption: Interruption) -> Result<Self> {
-        let settings = Settings { render_threads: 1, ..Settings::default() };
-        let site = Site::with_interruption("ssr.wasm", wasm, &settings, interruption)?;
+        let limits = Limits { render_threads: 1, ..Limits::default() };
+        let site = Site::compile_for("ssr.wasm", wasm, &limits, interruption)?;
         Ok(Self { site, runtime: Builder::new_current_thread().build()? })
     }
 }
@@ -30,9 +31,9 @@ impl Renderer for Wasm {
         timed(times, || {
             let (parts, mut response) = mpsc::channel(1);
             let runtime = self.runtime.handle().clone();
-            self.site.render(&input, Destination { id: "bench".into(), parts, runtime })?;
+            self.site.render(&input, ResponseSink { id: "bench".into(), parts, runtime })?;
             match response.try_recv() {
-                Ok(Part::Whole(_, body)) => Ok(body.len()),
+                Ok(ResponsePart::Whole(_, body)) => Ok(body.len()),
                 _ => bail!("{page}: the response is not in one piece"),
             }
         })

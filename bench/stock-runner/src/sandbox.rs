@@ -3,7 +3,7 @@
 
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
-use ssr_server::Provision;
+use ssr_server::CodeSource;
 
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
 const UNUSABLE_MODULE: u8 = 65;
@@ -47,7 +47,7 @@ impl Sandbox for Site {
 /// Runs the server on a separate thread: it starts a tokio runtime, which cannot be
 /// nested in the caller's.
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
-    let code = module.map_or(Provision::Here, Provision::Bytes);
+    let code = module.map_or(CodeSource::Compile, CodeSource::CompileBytes);
     let server =
         std::thread::Builder::new().name("ssr".to_owned()).spawn(move || ssr_server::run(&args, &env, code));
     match server.map(|thread| thread.join()) {

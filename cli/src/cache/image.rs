@@ -1,7 +1,7 @@
-//! The sites' modules in an image's archive, whoever wrote it: in an OCI layout or
-//! as `docker save` did it before, a layer is a file in the archive that is a tar,
-//! plain or compressed with gzip, or a module itself. What a file is tell its
-//! first bytes, and neither its name nor a manifest.
+//! Finds the sites' modules in an image archive of any tool. In an OCI layout, and
+//! in the older format of `docker save`, a layer is a file in the archive: a tar,
+//! plain or compressed with gzip, or a module. A file's first bytes tell its kind;
+//! names and manifests are ignored.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -11,50 +11,54 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
-use ssr_server::{compile, module};
+use ssr_code_cache::metadata::digest;
+use ssr_wasm::detect;
 
 use super::list::plain;
 use super::place::file_name;
 
-/// The most bytes of an image's modules.
-const MOST_MODULES: u64 = 256 << 20;
+/// The most bytes of all modules of an image.
+const MAX_MODULES: u64 = 256 << 20;
 
-/// The most bytes that come out of anything that is compressed.
-const MOST_UNPACKED: u64 = 8 << 30;
+/// The most bytes that are decompressed from one file.
+const MAX_UNPACKED: u64 = 8 << 30;
 
-/// The most bytes of an image's configuration.
-const MOST_CONFIG: u64 = 1 << 20;
+/// The most bytes read of an image's configuration.
+const MAX_CONFIG: u64 = 1 << 20;
 
-/// Bytes by which every kind of file is told.
+/// How many first bytes are enough to tell a file's kind.
 const HEAD: u64 = 512;
 
 /// The setting on which compiled code may depend.
-const RENDER_MEMORY: &str = "SSR_RENDER_MEMORY=";
+const RENDER_MEMORY_LIMIT: &str = "SSR_RENDER_MEMORY_LIMIT=";
 
 /// A site's module.
 #[derive(Debug)]
 pub struct Module {
-    /// Its file's name, without directories.
+    /// The file's name, without directories.
     pub name: String,
-    /// Its bytes.
+    /// The module's bytes.
     pub bytes: Vec<u8>,
 }
 
-/// What was found.
+/// What was found in an archive.
 #[derive(Debug, Default)]
 pub struct Image {
-    /// The modules, each once. There is one.
+    /// The modules, each once; at least one once `read` has returned.
     pub modules: Vec<Module>,
-    /// What the images set SSR_RENDER_MEMORY to.
-    pub render_memory: BTreeSet<String>,
+    /// The values that the images give SSR_RENDER_MEMORY_LIMIT.
+    pub render_memory_limits: BTreeSet<String>,
 }
 
-/// Reads an archive, or a module alone.
+/// Reads an archive, or a single module.
 pub fn read(path: &Path) -> Result<Image> {
     let shown = path.display();
     let cannot = || format!("cannot read '{shown}'");
     let file = File::open(path).with_context(cannot)?;
-    ensure!(!file.metadata().with_context(cannot)?.is_dir(), "'{shown}' is a directory, no image archive");
+    ensure!(
+        !file.metadata().with_context(cannot)?.is_dir(),
+        "'{shown}' is a directory, not an image archive"
+    );
     let name = file_name(path);
     let mut search = Search { archive: name.clone(), ..Search::default() };
     search.item(&name, &mut BufReader::new(file), Level::File, false).with_context(cannot)?;
@@ -65,20 +69,20 @@ pub fn read(path: &Path) -> Result<Image> {
         (Some((_, reason)), _) if search.alone => bail!("'{shown}': {reason}"),
         (Some((name, reason)), _) => bail!("'{shown}' holds no site: '{}': {reason}", plain(&name)),
         (None, Some(kind)) => bail!(
-            "'{shown}' holds no site that can be read: it is compressed with {kind}; give the module itself, or an \
-             archive as `ssr image` and `docker save` write it"
+            "'{shown}' holds no site that can be read: it is compressed with {kind}; name the module itself, or an \
+             archive written by `ssr image` or `docker save`"
         ),
         (None, None) => bail!(
-            "'{shown}' holds no site: no file in it is a WebAssembly module; give an image's archive, as \
-             `ssr image` and `docker save` write it, or a module that `ssr build` made"
+            "'{shown}' holds no site: no file in it is a WebAssembly module; name an archive written by \
+             `ssr image` or `docker save`, or a module built by `ssr build`"
         ),
     }
 }
 
-/// How deep something lies.
+/// Where a file was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Level {
-    /// It is the file itself.
+    /// It is the file that was named.
     File,
     /// In the archive.
     Archive,
@@ -92,11 +96,11 @@ struct Search {
     image: Image,
     digests: BTreeSet<String>,
     size: u64,
-    /// Whether the file is a module, or was to be one.
+    /// Whether the named file is itself a module.
     alone: bool,
-    /// A module that is no site, and why.
+    /// The name of a module that is not a site, and the reason.
     refused: Option<(String, String)>,
-    /// How something is compressed that is not read.
+    /// An unsupported compression that was found.
     unread: Option<&'static str>,
 }
 
@@ -106,7 +110,7 @@ impl Search {
         match (kind, level) {
             (Kind::Module, _) => self.module(name, &mut from, level),
             (Kind::Gzip, Level::File | Level::Archive) if !unpacked => {
-                self.item(name, &mut MultiGzDecoder::new(from).take(MOST_UNPACKED), level, true)
+                self.item(name, &mut MultiGzDecoder::new(from).take(MAX_UNPACKED), level, true)
             }
             (Kind::Tar, Level::File) => self.tar(&mut from, Level::Archive),
             (Kind::Tar, Level::Archive) => self.tar(&mut from, Level::Layer),
@@ -133,15 +137,15 @@ impl Search {
     fn module(&mut self, name: &str, from: &mut dyn Read, level: Level) -> Result<()> {
         self.alone |= level == Level::File;
         let mut bytes = Vec::new();
-        from.take(MOST_MODULES - self.size + 1).read_to_end(&mut bytes)?;
+        from.take(MAX_MODULES - self.size + 1).read_to_end(&mut bytes)?;
         self.size += bytes.len() as u64;
-        ensure!(self.size <= MOST_MODULES, "its modules have more than {} MiB", MOST_MODULES >> 20);
-        // As a layer, it is called after its digest.
+        ensure!(self.size <= MAX_MODULES, "its modules are larger than {} MiB", MAX_MODULES >> 20);
+        // The file name of a layer is only its digest.
         let name = if level == Level::Archive { self.archive.clone() } else { name.to_owned() };
-        match module::check(&bytes) {
+        match detect::check(&bytes) {
             Err(reason) => self.refused = Some((name, reason)),
             Ok(_) => {
-                if self.digests.insert(compile::digest(&bytes)) {
+                if self.digests.insert(digest(&bytes)) {
                     self.image.modules.push(Module { name, bytes });
                 }
             }
@@ -149,15 +153,15 @@ impl Search {
         Ok(())
     }
 
-    /// Whatever else is JSON has no such environment.
+    /// Other JSON documents in an archive have no `config.Env`.
     fn config(&mut self, from: &mut dyn Read) -> Result<()> {
         let mut text = Vec::new();
-        from.take(MOST_CONFIG).read_to_end(&mut text)?;
+        from.take(MAX_CONFIG).read_to_end(&mut text)?;
         let config: ImageConfig = serde_json::from_slice(&text).unwrap_or_default();
         let env = config.config.env.unwrap_or_default();
-        // As in a container, the last one counts, and an empty one does not.
-        let memory = env.iter().rev().find_map(|variable| variable.strip_prefix(RENDER_MEMORY));
-        self.image.render_memory.extend(memory.filter(|value| !value.is_empty()).map(str::to_owned));
+        // As in a container, the last value counts and an empty one is ignored.
+        let memory = env.iter().rev().find_map(|variable| variable.strip_prefix(RENDER_MEMORY_LIMIT));
+        self.image.render_memory_limits.extend(memory.filter(|value| !value.is_empty()).map(str::to_owned));
         Ok(())
     }
 }
@@ -185,7 +189,7 @@ enum Kind {
     Other,
 }
 
-/// What something is; and all of it, to be read.
+/// The kind of a file, and a reader of the whole file.
 fn look(mut from: impl Read) -> io::Result<(Kind, impl Read)> {
     let mut head = Vec::new();
     from.by_ref().take(HEAD).read_to_end(&mut head)?;
@@ -208,12 +212,17 @@ mod tests {
     use flate2::Compression;
     use flate2::write::GzEncoder;
 
+    use wasm_encoder::{CustomSection, Module as Encoder};
+
     use super::*;
-    use crate::snapshot::with_custom_section;
 
     fn site(padding: &[u8]) -> Vec<u8> {
-        let module = with_custom_section(b"\0asm\x01\0\0\0".to_vec(), "padding", padding);
-        with_custom_section(module, module::SECTION, br#"{"abi":1,"built_by":"0.1.0"}"#)
+        let json = br#"{"abi":1,"built_by":"0.1.0"}"#;
+        Encoder::new()
+            .section(&CustomSection { name: "padding".into(), data: padding.into() })
+            .section(&CustomSection { name: detect::SITE_SECTION.into(), data: json.into() })
+            .clone()
+            .finish()
     }
 
     fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
@@ -246,21 +255,21 @@ mod tests {
     #[test]
     fn modules_are_found_in_layers_plain_or_compressed_and_as_layers() {
         let layer = tar(&[("dist/x.js", b"let x"), ("app/ssr.wasm", &site(b"1"))]);
-        let config = br#"{"os":"wasip1","config":{"Env":["PATH=/","SSR_RENDER_MEMORY=64MiB"]}}"#;
+        let config = br#"{"os":"wasip1","config":{"Env":["PATH=/","SSR_RENDER_MEMORY_LIMIT=64MiB"]}}"#;
         for layer in [layer.clone(), gzip(&layer)] {
             let archive = tar(&[("blobs/sha256/12", &layer), ("blobs/sha256/34", config)]);
             assert_eq!(names(&archive), ["ssr.wasm"]);
             assert_eq!(names(&gzip(&archive)), ["ssr.wasm"]);
             let image = search(&archive).unwrap();
             assert_eq!(image.modules[0].bytes, site(b"1"));
-            assert_eq!(image.render_memory.into_iter().collect::<Vec<_>>(), ["64MiB"]);
+            assert_eq!(image.render_memory_limits.into_iter().collect::<Vec<_>>(), ["64MiB"]);
         }
         assert_eq!(names(&tar(&[("blobs/sha256/12", &site(b"")), ("index.json", b"{}")])), ["site.tar"]);
         assert_eq!(names(&site(b"")), ["site.tar"]);
     }
 
     #[test]
-    fn equal_modules_are_one_and_other_modules_do_not_matter() {
+    fn equal_modules_count_once_and_other_modules_are_ignored() {
         let first = tar(&[("a.wasm", &site(b"1")), ("other.wasm", b"\0asm\x01\0\0\0"), ("a.js", b"\0as")]);
         let second =
             tar(&[("b.wasm", &site(b"1")), ("c.wasm", &site(&[2; 5000])), ("d.wasm.gz", &gzip(&site(b"3")))]);
@@ -268,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn an_archive_without_a_site_is_named_with_the_reason() {
+    fn an_archive_without_a_site_is_refused_with_its_name_and_the_reason() {
         let other = tar(&[("ssr.wasm", b"\0asm\x01\0\0\0")]);
         let zstd = tar(&[("blobs/sha256/12", b"\x28\xb5\x2f\xfd....")]);
         let cut = tar(&[("blobs/sha256/12", &gzip(&other)[..40])]);
@@ -276,8 +285,11 @@ mod tests {
             (&b""[..], "holds no site: no file in it is a WebAssembly module"),
             (b"text", "holds no site: no file in it"),
             (&tar(&[("layer", &tar(&[("index.html", b"<html>")]))]), "holds no site: no file"),
-            (&tar(&[("layer", &other)]), "holds no site: 'ssr.wasm': it is a WebAssembly module but no site"),
-            (b"\0asm\x01\0\0\0", "site.tar': it is a WebAssembly module but no site"),
+            (
+                &tar(&[("layer", &other)]),
+                "holds no site: 'ssr.wasm': it is a WebAssembly module but not a site",
+            ),
+            (b"\0asm\x01\0\0\0", "site.tar': it is a WebAssembly module but not a site"),
             (&zstd, "compressed with zstd"),
             (&cut, "cannot read"),
             (&tar(&[("layer", &site(b""))])[..530], "cannot read"),
@@ -289,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_compresses_itself_has_an_end() {
+    fn nested_compression_is_not_followed_forever() {
         let nested = (0..20).fold(site(b""), |bytes, _| gzip(&bytes));
         assert!(search(&nested).is_err());
     }

@@ -1,4 +1,4 @@
-//! The table of what a cache holds.
+//! `ssr cache list`: the table of cached files.
 
 use std::fmt;
 use std::fs::File;
@@ -6,20 +6,20 @@ use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use ssr_server::code_cache::Listed;
-use ssr_server::code_cache::entry::{self, Unusable};
-use ssr_server::compile::About;
-use ssr_server::settings::Settings;
+use ssr_code_cache::cache::Listed;
+use ssr_code_cache::entry::{self, Unusable};
+use ssr_code_cache::metadata::EntryMetadata;
+use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
 
 use super::place::{Place, advise};
 
-/// Digits of a digest that are shown.
+/// Digits of a digest in the table.
 const DIGITS: usize = 12;
 
-/// Characters of a name that are shown.
-const MOST_NAME: usize = 40;
+/// The most characters of a name in the table.
+const MAX_NAME: usize = 40;
 
-/// Shows everything, what was used last first.
+/// Prints the table, most recently used files first.
 pub fn list(place: &Place) -> Result<()> {
     let mut entries = match place.exists() {
         true => place.open()?.list().map_err(advise)?,
@@ -33,12 +33,12 @@ pub fn list(place: &Place) -> Result<()> {
 fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
     let mut rows = Vec::new();
     for entry in entries {
-        let about = entry.about.as_ref().ok();
+        let metadata = entry.metadata.as_ref().ok();
         let state = state(entry);
         rows.push([
             short(digest(entry)).to_owned(),
-            about.map_or_else(|| "-".to_owned(), |about| plain(&about.name)),
-            about.map_or_else(|| "-".to_owned(), target),
+            metadata.map_or_else(|| "-".to_owned(), |metadata| plain(&metadata.name)),
+            metadata.map_or_else(|| "-".to_owned(), target),
             Size(entry.size).to_string(),
             ago(now.duration_since(entry.used).unwrap_or_default()),
             state.map_or_else(String::new, str::to_owned),
@@ -60,38 +60,38 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
         text.push('\n');
     }
     let total = entries.iter().map(|entry| entry.size).sum();
-    let (most, directory) = (Size(place.size), place.directory.display());
+    let (limit, directory) = (Size(place.size), place.directory.display());
     text.push_str(&format!(
-        "{}, {} of at most {most}, in '{directory}'\n",
+        "{}, {} of at most {limit}, in '{directory}'\n",
         files(entries.len()),
         Size(total)
     ));
     text
 }
 
-/// Why code would not be used.
+/// Why a file would not be used; `None` if it would.
 fn state(entry: &Listed) -> Option<&'static str> {
     let checked =
         File::open(&entry.path).map_err(Unusable::from).and_then(|mut file| entry::check(&mut file));
     match checked {
-        Ok(about) if about.key.module != digest(entry) => Some("damaged"),
-        Ok(about) if !about.is_current() => Some("another version"),
+        Ok(metadata) if metadata.key.module != digest(entry) => Some("damaged"),
+        Ok(metadata) if !metadata.is_current() => Some("another version"),
         Ok(_) => None,
         Err(Unusable::Foreign) => Some("another version"),
         Err(Unusable::Damaged) => Some("damaged"),
-        Err(Unusable::Read(_)) => Some("not readable"),
+        Err(Unusable::Read(_)) => Some("unreadable"),
     }
 }
 
-fn target(about: &About) -> String {
-    let name = plain(&about.target);
-    match about.render_memory.filter(|memory| *memory != Settings::default().render_memory) {
-        Some(memory) => format!("{name} (SSR_RENDER_MEMORY={memory})"),
+fn target(metadata: &EntryMetadata) -> String {
+    let name = plain(&metadata.target);
+    match metadata.render_memory_limit.filter(|limit| *limit != DEFAULT_RENDER_MEMORY_LIMIT) {
+        Some(limit) => format!("{name} (SSR_RENDER_MEMORY_LIMIT={limit})"),
         None => name,
     }
 }
 
-/// The digest of an entry's module, which its file is called after.
+/// The digest of an entry's module, taken from the file name.
 pub fn digest(entry: &Listed) -> &str {
     let name = entry.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     name.split('.').next().unwrap_or_default()
@@ -102,18 +102,23 @@ pub fn short(digest: &str) -> &str {
     digest.get(..DIGITS).unwrap_or(digest)
 }
 
-/// A name without what a terminal would obey: it comes out of an image.
+/// A name without control characters: it comes from an image and goes to a terminal.
 pub fn plain(name: &str) -> String {
-    let shown = name.chars().take(MOST_NAME);
+    let shown = name.chars().take(MAX_NAME);
     shown.map(|character| if character.is_control() { '?' } else { character }).collect()
 }
 
-/// How many files those are.
+/// One line metadata compiled code: the module's name and digest, and the target.
+pub fn describe(metadata: &EntryMetadata) -> String {
+    format!("{} ({}) for {}", plain(&metadata.name), short(&metadata.key.module), metadata.target)
+}
+
+/// A number of files, with the word.
 pub fn files(count: usize) -> String {
     if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
 }
 
-/// A number of bytes for people.
+/// A number of bytes in a readable unit.
 #[derive(Debug, Clone, Copy)]
 pub struct Size(pub u64);
 
@@ -146,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_and_times_are_short() {
+    fn sizes_and_times_have_a_short_form() {
         let sizes =
             [0, 1023, 1024, 700_000, 1 << 20, 5_400_000, 256 << 20].map(|size| Size(size).to_string());
         assert_eq!(sizes, ["0 B", "1023 B", "1 KiB", "684 KiB", "1.0 MiB", "5.1 MiB", "256 MiB"]);
@@ -158,24 +163,24 @@ mod tests {
     #[test]
     fn a_name_cannot_move_the_cursor() {
         assert_eq!(plain("a\x1b[2Jb\n\u{9b}c"), "a?[2Jb??c");
-        assert_eq!(plain(&"x".repeat(1000)).len(), MOST_NAME);
+        assert_eq!(plain(&"x".repeat(1000)).len(), MAX_NAME);
     }
 
     #[test]
-    fn columns_stand_below_each_other_and_the_sum_names_the_directory() {
+    fn columns_are_aligned_and_the_total_names_the_directory() {
         let place = Place { directory: "/cache".into(), size: 1 << 20, trusted_keys: Vec::new() };
         let entry = |name: &str, size| Listed {
             path: format!("/cache/{name}.00.code").into(),
             size,
             used: SystemTime::UNIX_EPOCH,
-            about: Err(Unusable::Foreign),
+            metadata: Err(Unusable::Foreign),
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(120);
         let table = table(&[entry("0123456789abcdef", 2048), entry("12", 1)], &place, now);
         let expected = "\
 MODULE        NAME  TARGET  SIZE   LAST USED
-0123456789ab  -     -       2 KiB  2 minutes ago  not readable
-12            -     -       1 B    2 minutes ago  not readable
+0123456789ab  -     -       2 KiB  2 minutes ago  unreadable
+12            -     -       1 B    2 minutes ago  unreadable
 2 files, 2 KiB of at most 1.0 MiB, in '/cache'
 ";
         assert_eq!(table, expected);

@@ -1,35 +1,36 @@
-//! Which cache is meant.
+//! Finds the cache.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use ssr_server::code_cache::{CacheError, CodeCache};
-use ssr_server::node_config::{CACHE_DIR, NodeConfig};
+use ssr_code_cache::cache::{CacheError, CodeCache};
+use ssr_code_cache::node_config::{CACHE_DIR, NodeConfig};
 
-/// Root directories of containerd: its own, k3s's, and that of Docker's own.
+/// Root directories of containerd: the default one, k3s's and Docker's.
 const ROOTS: [&str; 3] =
     ["/var/lib/containerd", "/var/lib/rancher/k3s/agent/containerd", "/var/lib/docker/containerd/daemon"];
 
-/// A cache's place, and what the node's configuration says of it.
+/// The cache's location and the node's configuration of it.
 #[derive(Debug)]
 pub struct Place {
-    /// Its directory, which need not be there yet.
+    /// The cache directory, which may not exist yet.
     pub directory: PathBuf,
-    /// The most bytes that it keeps.
+    /// The most bytes that the cache keeps.
     pub size: u64,
-    /// Who may bring code, as the configuration has it.
+    /// The trusted public keys, as written in the configuration.
     pub trusted_keys: Vec<String>,
 }
 
 impl Place {
-    /// `directory`, or the configured one, or that of the containerd that is here.
+    /// `directory`, or else the configured one, or else that of the containerd on this
+    /// machine.
     pub fn find(directory: Option<PathBuf>) -> Result<Self> {
         let config = NodeConfig::read()?.cache;
         let directory = match directory.or(config.directory) {
             Some(directory) => directory,
             None => of_containerd(&ROOTS.map(PathBuf::from)).with_context(|| {
                 format!(
-                    "no containerd is found here: there is none of {}; name the cache by --dir, or run this as root",
+                    "no containerd found on this machine: none of {} exists; name the cache with --dir, or run this as root",
                     ROOTS.join(", ")
                 )
             })?,
@@ -37,26 +38,26 @@ impl Place {
         Ok(Self { directory, size: config.size, trusted_keys: config.trusted_keys })
     }
 
-    /// Whether anything was ever put there.
+    /// Whether the directory exists.
     pub fn exists(&self) -> bool {
-        // What cannot be looked at is for `open` to complain about.
+        // If this fails, `open` gives the error.
         self.directory.try_exists().unwrap_or(true)
     }
 
-    /// Opens the cache, which is made if it is not there.
+    /// Opens the cache and creates its directory if needed.
     pub fn open(&self) -> Result<CodeCache> {
         CodeCache::open(&self.directory, self.size).map_err(advise)
     }
 }
 
-/// The first that has been used; or else the first that would be.
+/// The first cache that exists, or else that of the first containerd that exists.
 fn of_containerd(roots: &[PathBuf]) -> Option<PathBuf> {
     let caches = || roots.iter().map(|root| root.join(CACHE_DIR));
     let there = roots.iter().filter(|root| root.is_dir()).map(|root| root.join(CACHE_DIR));
     caches().find(|cache| cache.is_dir()).or_else(|| there.into_iter().next())
 }
 
-/// An error of the cache, with the way out that a person has.
+/// Adds to an error of the cache what the user can do metadata it.
 pub fn advise(error: CacheError) -> anyhow::Error {
     let denied = match &error {
         CacheError::Untrusted { owner, .. } => *owner != 0,
@@ -65,13 +66,13 @@ pub fn advise(error: CacheError) -> anyhow::Error {
     };
     match denied {
         true => anyhow!(
-            "{error}; the node's cache is root's: run this as root, or name a cache of your own by --dir"
+            "{error}; the node's cache belongs to root: run this as root, or name your own cache with --dir"
         ),
         false => error.into(),
     }
 }
 
-/// A file's name for people.
+/// A path's last part, for display.
 pub fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cache_that_is_used_comes_before_one_that_would_be() {
+    fn an_existing_cache_comes_before_one_that_would_be_created() {
         let here = tempfile::tempdir().unwrap();
         let roots = ["one", "two", "three"].map(|name| here.path().join(name));
         assert_eq!(of_containerd(&roots), None);
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn somebody_who_is_not_root_is_told_to_be() {
+    fn a_user_who_is_not_root_is_told_to_run_as_root() {
         let untrusted = |owner| CacheError::Untrusted { path: "/c".into(), owner };
         assert!(advise(untrusted(1000)).to_string().contains("run this as root"));
         assert!(!advise(untrusted(0)).to_string().contains("run this as root"));

@@ -1,4 +1,4 @@
-//! The archive: an OCI layout in a tar, readable by Docker's loaders too.
+//! The archive: an OCI layout in a tar that Docker's loaders can read too.
 
 use std::io::{self, Read, Write};
 
@@ -11,7 +11,7 @@ use super::name::ImageName;
 
 /// An image ready to be written.
 pub struct Archive {
-    /// Small documents at the top of the archive.
+    /// Small documents at the root of the archive.
     documents: Vec<(&'static str, Vec<u8>)>,
     config: Blob,
     manifest: Blob,
@@ -20,7 +20,7 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Describes the layer under the given name.
+    /// Makes the documents that describe the layer under the given name.
     pub fn new(name: &ImageName, settings: &Settings, layer: Layer) -> anyhow::Result<Self> {
         let config = manifest::config(settings, &layer)?;
         let manifest = manifest::manifest(&config, &layer)?;
@@ -32,12 +32,12 @@ impl Archive {
         Ok(Self { documents, config, manifest, layer, mtime: settings.created })
     }
 
-    /// The image's digest: that of its manifest.
+    /// The image's digest, which is its manifest's.
     pub fn digest(&self) -> String {
         format!("sha256:{}", self.manifest.digest)
     }
 
-    /// How many files the image holds.
+    /// Number of files in the image.
     pub fn files(&self) -> usize {
         self.layer.files
     }
@@ -66,8 +66,8 @@ impl Archive {
         for (path, bytes) in &self.documents {
             tar.file(path, bytes.len() as u64, bytes.as_slice())?;
         }
-        let mut output = tar.tar.into_inner().context("the archive's end")?;
-        output.flush().context("the archive's end")
+        let mut output = tar.tar.into_inner().context("the end of the archive")?;
+        output.flush().context("the end of the archive")
     }
 }
 
@@ -100,6 +100,6 @@ impl<W: Write> Tar<W> {
         header.set_gid(0);
         header.set_mtime(self.mtime);
         header.set_size(size);
-        self.tar.append_data(&mut header, path, content).with_context(|| format!("the archive's {path}"))
+        self.tar.append_data(&mut header, path, content).with_context(|| format!("{path} in the archive"))
     }
 }

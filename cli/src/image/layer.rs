@@ -1,5 +1,5 @@
-//! The image's one layer: the module and the assets as a compressed tar whose
-//! bytes depend on nothing but the files' names, contents and links.
+//! The image's only layer: the module and the assets as a compressed tar whose
+//! bytes depend only on the files' names, contents and links.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, BufWriter, Read, Write};
@@ -10,22 +10,22 @@ use flate2::{Compression, GzBuilder, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tar::{EntryType, Header};
 
-/// Where the module lies in the image.
+/// The module's path in the image.
 pub const MODULE: &str = "ssr.wasm";
-/// Where the assets lie in the image.
+/// The assets' path in the image.
 pub const ASSETS: &str = "dist";
 
-/// A finished layer in an unnamed temporary file.
+/// A complete layer in an unnamed temporary file.
 pub struct Layer {
-    /// The compressed tar, at its beginning.
+    /// The compressed tar, positioned at its start.
     pub file: File,
     /// Bytes in `file`.
     pub size: u64,
     /// SHA-256 of the compressed tar, in hexadecimal.
     pub digest: String,
-    /// SHA-256 of the tar itself, in hexadecimal.
+    /// SHA-256 of the uncompressed tar, in hexadecimal.
     pub diff_id: String,
-    /// How many files were packed.
+    /// Number of packed files.
     pub files: usize,
 }
 
@@ -36,11 +36,11 @@ pub fn build(module: &Path, assets: &Path, mtime: u64) -> anyhow::Result<Layer> 
 
     let temporary = tempfile::tempfile().context("cannot create a temporary file")?;
     let compressed = Hashing::new(BufWriter::new(temporary));
-    // No time, no file name, no operating system: the header is always the same.
+    // No time, file name or operating system, so that the header is always the same.
     let gzip = GzBuilder::new().operating_system(255).write(compressed, Compression::best());
     let mut pack = Pack { tar: tar::Builder::new(Hashing::new(gzip)), mtime, files: 0 };
 
-    // Sorted by name, `dist` before `ssr.wasm`, as everything else here.
+    // Sorted by name like the entries: `dist` comes before `ssr.wasm`.
     pack.directory(Path::new(ASSETS))?;
     for entry in &entries {
         pack.entry(assets, entry)?;
@@ -49,17 +49,17 @@ pub fn build(module: &Path, assets: &Path, mtime: u64) -> anyhow::Result<Layer> 
     pack.finish().context("cannot write a temporary file")
 }
 
-/// Opens the module and looks at its first bytes, so that an image with, say, a
-/// JavaScript file in its place is not made at all.
+/// Opens the module and checks its first bytes, so that no image is made with
+/// a JavaScript file, for example, in its place.
 fn open_module(path: &Path) -> anyhow::Result<File> {
     let what = |problem: &str| {
-        format!("--wasm {}: {problem}; make one with `ssr build ENTRY.js -o ssr.wasm`", path.display())
+        format!("--wasm {}: {problem}; build one with `ssr build ENTRY.js -o ssr.wasm`", path.display())
     };
     let mut file = File::open(path).with_context(|| what("cannot be read"))?;
-    ensure!(file.metadata().with_context(|| what("cannot be read"))?.is_file(), what("is not a file"));
+    ensure!(file.metadata().with_context(|| what("cannot be read"))?.is_file(), what("not a file"));
     let mut magic = [0; 4];
     let is_wasm = file.read_exact(&mut magic).is_ok() && &magic == b"\0asm";
-    ensure!(is_wasm, what("is not a WebAssembly module"));
+    ensure!(is_wasm, what("not a WebAssembly module"));
     io::Seek::rewind(&mut file).with_context(|| what("cannot be read"))?;
     Ok(file)
 }
@@ -67,7 +67,7 @@ fn open_module(path: &Path) -> anyhow::Result<File> {
 enum Kind {
     Directory,
     File,
-    /// A link and its target as written.
+    /// A link with its target as written.
     Link(PathBuf),
 }
 
@@ -77,14 +77,14 @@ struct Entry {
     kind: Kind,
 }
 
-/// Everything below `root`, sorted by path so that a directory precedes what it
-/// holds.
+/// Everything below `root`, sorted by path so that a directory precedes its
+/// contents.
 fn list(root: &Path) -> anyhow::Result<Vec<Entry>> {
     let cannot = || format!("--static {}: cannot be read", root.display());
     let metadata = fs::metadata(root).with_context(cannot)?;
     ensure!(
         metadata.is_dir(),
-        "--static {}: is not a directory; give the one with the site's assets, such as dist/client",
+        "--static {}: not a directory; name the directory of the site's assets, such as dist/client",
         root.display()
     );
     let real = root.canonicalize().with_context(cannot)?;
@@ -117,23 +117,23 @@ fn kind(root: &Path, item: &fs::DirEntry) -> anyhow::Result<Kind> {
     } else if file_type.is_symlink() {
         link(root, &path).map(Kind::Link)
     } else {
-        bail!("{}: only files, directories and links belong in an image; remove this one", path.display())
+        bail!("{}: an image can only hold files, directories and links; remove this one", path.display())
     }
 }
 
-/// A link is kept if it is relative and leads to something else in the assets:
-/// in the image it could lead nowhere else.
+/// A link is kept if it is relative and points into the assets, because the
+/// image holds nothing else.
 fn link(root: &Path, path: &Path) -> anyhow::Result<PathBuf> {
     let target = fs::read_link(path).with_context(|| format!("cannot read {}", path.display()))?;
     let shown = || format!("the link {} to {}", path.display(), target.display());
-    let advice = "put a copy of the file in its place";
+    let advice = "replace it with a copy of the file";
     ensure!(
         !target.components().any(|c| c == Component::RootDir),
-        "{} is absolute and would lead elsewhere in the image; {advice}",
+        "{} is absolute and would not work in the image; {advice}",
         shown()
     );
-    let real = path.canonicalize().with_context(|| format!("{} leads nowhere; {advice}", shown()))?;
-    ensure!(real.starts_with(root), "{} leaves the assets; {advice}", shown());
+    let real = path.canonicalize().with_context(|| format!("{} is dangling; {advice}", shown()))?;
+    ensure!(real.starts_with(root), "{} points out of the assets; {advice}", shown());
     Ok(target)
 }
 
@@ -171,7 +171,7 @@ impl<W: Write> Pack<W> {
 
     fn directory(&mut self, path: &Path) -> anyhow::Result<()> {
         let mut header = self.header(EntryType::Directory, 0o755, 0);
-        // The slash is how every tar names a directory.
+        // Tar names a directory with a slash at the end.
         self.tar
             .append_data(&mut header, path.join(""), io::empty())
             .with_context(|| format!("cannot pack {}", path.display()))
@@ -188,10 +188,10 @@ impl<W: Write> Pack<W> {
         let cannot = || format!("cannot pack {}", source.display());
         let size = file.metadata().with_context(cannot)?.len();
         let mut header = self.header(EntryType::Regular, 0o644, size);
-        // A file that grows meanwhile must not spill into the next entry.
+        // A file that grows while it is read must not spill into the next entry.
         let mut content = BufReader::new(file).take(size);
         self.tar.append_data(&mut header, path, &mut content).with_context(cannot)?;
-        ensure!(content.limit() == 0, "{} became shorter while it was packed", source.display());
+        ensure!(content.limit() == 0, "{} shrank while it was packed", source.display());
         self.files += 1;
         Ok(())
     }
@@ -207,7 +207,7 @@ impl Pack<Hashing<GzEncoder<Hashing<BufWriter<File>>>>> {
     }
 }
 
-/// Counts and hashes what passes through.
+/// Counts and hashes the bytes written through it.
 struct Hashing<W> {
     inner: W,
     hash: Sha256,

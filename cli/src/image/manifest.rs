@@ -17,29 +17,30 @@ use super::name::ImageName;
 
 /// containerd names an imported image by this annotation.
 const CONTAINERD_NAME: &str = "io.containerd.image.name";
-/// Where the server listens unless the image or its user says otherwise.
+/// Where the server listens by default.
 const PORT: &str = "8080/tcp";
 
-/// What `docker build` sets in every image, so that Dockerfile.wasm gives the same.
+/// `docker build` sets this in every image: set here too, it gives the same image as
+/// Dockerfile.wasm.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What a user may set in an image.
+/// Options of the image.
 pub struct Settings {
-    /// The environment, in the order given.
+    /// Environment variables, in the order given.
     pub env: Vec<(String, String)>,
-    /// The labels.
+    /// Labels.
     pub labels: Vec<(String, String)>,
-    /// The user and group to run as; root where there is none.
+    /// The user and group to run as; root if `None`.
     pub user: Option<String>,
-    /// Seconds since 1970.
+    /// Creation time, in seconds since 1970.
     pub created: u64,
 }
 
-/// A document of the image under its digest.
+/// A JSON document of the image, stored under its digest.
 pub struct Blob {
     /// SHA-256 in hexadecimal.
     pub digest: String,
-    /// The document.
+    /// The JSON text.
     pub bytes: Vec<u8>,
 }
 
@@ -54,7 +55,7 @@ impl Blob {
     }
 }
 
-/// The image's configuration: what runs, with what, and of which layer.
+/// The image's configuration: the process to run, its environment and the layer.
 pub fn config(settings: &Settings, layer: &Layer) -> anyhow::Result<Blob> {
     let created = UNIX_EPOCH + Duration::from_secs(settings.created);
     let created = humantime::format_rfc3339_seconds(created).to_string();
@@ -95,7 +96,7 @@ fn process(settings: &Settings) -> anyhow::Result<Config> {
     Ok(config.build()?)
 }
 
-/// The manifest: the configuration and the layer.
+/// The manifest, which refers to the configuration and the layer.
 pub fn manifest(config: &Blob, layer: &Layer) -> anyhow::Result<Blob> {
     let layer = descriptor(MediaType::ImageLayerGzip, &layer.digest, layer.size)?;
     let manifest = ImageManifestBuilder::default()
@@ -107,7 +108,8 @@ pub fn manifest(config: &Blob, layer: &Layer) -> anyhow::Result<Blob> {
     Blob::new(manifest)
 }
 
-/// `index.json`: the manifest with the image's name, as importers look for it.
+/// `index.json`: refers to the manifest under the image's name, where importers look
+/// for it.
 pub fn index(name: &ImageName, manifest: &Blob) -> anyhow::Result<Vec<u8>> {
     let annotations = HashMap::from([
         (CONTAINERD_NAME.to_owned(), name.to_string()),
@@ -124,13 +126,13 @@ pub fn index(name: &ImageName, manifest: &Blob) -> anyhow::Result<Vec<u8>> {
     canonical(index)
 }
 
-/// `oci-layout`: says that the archive is one.
+/// `oci-layout`: marks the archive as an OCI layout.
 pub fn layout() -> anyhow::Result<Vec<u8>> {
     let layout = OciLayoutBuilder::default().image_layout_version("1.0.0").build()?;
     canonical(layout)
 }
 
-/// `manifest.json`: the same image for loaders that know only Docker's format.
+/// `manifest.json`: the same image for loaders that only know Docker's format.
 pub fn docker(name: &ImageName, config: &Blob, layer: &Layer) -> anyhow::Result<Vec<u8>> {
     canonical(json!([{
         "Config": format!("blobs/sha256/{}", config.digest),
@@ -154,7 +156,7 @@ fn descriptor(media_type: MediaType, digest: &str, size: u64) -> anyhow::Result<
     Ok(descriptor)
 }
 
-/// A document's bytes with every object sorted by key: the types above hold
+/// A document's JSON with the keys of every object sorted: the types above hold
 /// hash maps, whose order differs from run to run.
 fn canonical(document: impl serde::Serialize) -> anyhow::Result<Vec<u8>> {
     let value = serde_json::to_value(document).context("cannot write the image's description")?;

@@ -3,40 +3,31 @@
 use std::fmt;
 use std::str::FromStr;
 
-use anyhow::{bail, ensure};
-
-/// The longest name that registries take, without the tag.
-const LONGEST_NAME: usize = 255;
-/// The longest tag.
-const LONGEST_TAG: usize = 128;
+use anyhow::{anyhow, ensure};
+use oci_spec::distribution::Reference;
 
 /// A fully qualified name: registry, path and tag.
 #[derive(Debug, PartialEq, Eq)]
-pub struct ImageName {
-    domain: String,
-    path: String,
-    tag: String,
-}
+pub struct ImageName(Reference);
 
 impl ImageName {
     /// The tag alone.
     pub fn tag(&self) -> &str {
-        &self.tag
+        // Parsing adds `latest` where there is none.
+        self.0.tag().unwrap_or_default()
     }
 
-    /// The name as `docker images` shows it, without what Docker would add.
+    /// The name as `docker images` shows it, without the parts that Docker adds.
     pub fn familiar(&self) -> String {
-        let path = match self.domain.as_str() {
-            "docker.io" => self.path.strip_prefix("library/").unwrap_or(&self.path),
-            domain => return format!("{domain}/{}:{}", self.path, self.tag),
-        };
-        format!("{path}:{}", self.tag)
+        let full = self.to_string();
+        let short = full.strip_prefix("docker.io/").map(|path| path.strip_prefix("library/").unwrap_or(path));
+        short.unwrap_or(&full).to_owned()
     }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}:{}", self.domain, self.path, self.tag)
+        self.0.fmt(f)
     }
 }
 
@@ -44,91 +35,20 @@ impl FromStr for ImageName {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
+        const EXPECTED: &str = "expected [HOST[:PORT]/]PATH[:TAG], such as me/site:1.2: the path in lowercase letters \
+                                and digits with single `.`, `_` or `-` between them, the tag in at most 128 letters, \
+                                digits, `_`, `.` and `-`";
         ensure!(
             !text.contains('@'),
             "--tag {text:?}: a digest is the result of packing, not a name; leave out `@…`"
         );
-        let (domain, rest) = split_domain(text);
-        let (path, tag) = match rest.rsplit_once(':') {
-            Some((path, tag)) => (path, tag),
-            None => (rest, "latest"),
-        };
-        ensure!(
-            is_tag(tag),
-            "--tag {text:?}: the tag {tag:?} may hold letters, digits, `_`, `.` and `-`, \
-             at most {LONGEST_TAG}, and begins with none of `.` and `-`"
-        );
-        ensure!(
-            is_domain(domain),
-            "--tag {text:?}: {domain:?} is not a registry's host name with an optional port"
-        );
-        for component in path.split('/') {
-            if !is_component(component) {
-                bail!(
-                    "--tag {text:?}: {component:?} may hold small letters and digits, \
-                     with single `.`, `_` or `-` between them"
-                );
-            }
-        }
-        let library = domain == "docker.io" && !path.contains('/');
-        let name = Self {
-            domain: domain.to_owned(),
-            path: if library { format!("library/{path}") } else { path.to_owned() },
-            tag: tag.to_owned(),
-        };
-        ensure!(
-            name.domain.len() + 1 + name.path.len() <= LONGEST_NAME,
-            "--tag: the name is longer than {LONGEST_NAME} characters"
-        );
-        Ok(name)
+        let name: Reference = text.parse().map_err(|error| anyhow!("--tag {text:?}: {error}; {EXPECTED}"))?;
+        // The parser accepts more than registries do: letters of any script in a tag, and capitals at the
+        // beginning of a path, where a host name could be.
+        let capitals = name.repository().contains(|c: char| c.is_ascii_uppercase());
+        ensure!(text.is_ascii() && !capitals, "--tag {text:?}: invalid reference format; {EXPECTED}");
+        Ok(Self(name))
     }
-}
-
-/// The first component is a registry only if it looks like a host; everything
-/// else is a path on Docker Hub.
-fn split_domain(text: &str) -> (&str, &str) {
-    match text.split_once('/') {
-        Some(("index.docker.io", rest)) => ("docker.io", rest),
-        Some((first, rest))
-            if first == "localhost"
-                || first.contains(['.', ':'])
-                || first.contains(|c: char| c.is_ascii_uppercase()) =>
-        {
-            (first, rest)
-        }
-        _ => ("docker.io", text),
-    }
-}
-
-fn is_domain(text: &str) -> bool {
-    let (host, port) = match text.split_once(':') {
-        Some((host, port)) => (host, Some(port)),
-        None => (text, None),
-    };
-    let label = |label: &str| {
-        !label.is_empty()
-            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-    };
-    host.split('.').all(label)
-        && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
-}
-
-/// Runs of small letters and digits, separated by `.`, `_`, `__` or any number
-/// of `-`.
-fn is_component(text: &str) -> bool {
-    let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let separators = text.split(word).filter(|separator| !separator.is_empty());
-    text.starts_with(word)
-        && text.ends_with(word)
-        && separators.into_iter().all(|s| matches!(s, "." | "_" | "__") || s.bytes().all(|b| b == b'-'))
-}
-
-fn is_tag(text: &str) -> bool {
-    text.len() <= LONGEST_TAG
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
 }
 
 #[cfg(test)]
@@ -136,7 +56,7 @@ mod tests {
     use super::ImageName;
 
     #[test]
-    fn a_name_is_completed_as_docker_completes_it() {
+    fn a_name_is_completed_as_docker_does_it() {
         for (text, full, familiar) in [
             ("site", "docker.io/library/site:latest", "site:latest"),
             ("site:1.2", "docker.io/library/site:1.2", "site:1.2"),
@@ -154,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_name_is_refused_with_its_text() {
+    fn a_bad_name_is_refused_and_the_option_is_named() {
         for text in [
             "",
             "Site",
@@ -169,6 +89,9 @@ mod tests {
             "a..b",
             "a.-b",
             "site@sha256:00",
+            "site:é",
+            "Me/site",
+            "a:\n",
             "ho st.x/a",
             "x.y:port/a",
             ".x/a",

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -133,7 +134,7 @@ fn the_image_holds_the_module_and_the_assets() {
 }
 
 #[test]
-fn every_blob_is_what_its_name_says() {
+fn every_blob_has_the_digest_in_its_name() {
     let archive = unpack(&*Site::new().pack("site.tar"));
     let blobs: Vec<_> = archive
         .iter()
@@ -157,7 +158,7 @@ fn docker_finds_the_same_image_in_its_own_format() {
 }
 
 #[test]
-fn equal_input_gives_equal_bytes_wherever_it_lies_and_whoever_owns_it() {
+fn equal_input_gives_equal_bytes_whatever_its_path_and_permissions() {
     let (one, two) = (Site::new(), Site::new());
     fs::set_permissions(two.path("ssr.wasm"), fs::Permissions::from_mode(0o700)).unwrap();
     assert!(one.pack("a.tar") == two.pack("b.tar"));
@@ -172,7 +173,7 @@ fn a_changed_asset_changes_the_image() {
 }
 
 #[test]
-fn a_link_within_the_assets_is_kept() {
+fn a_link_inside_the_assets_is_kept() {
     let site = Site::new();
     symlink("assets/app.js", site.path("dist/latest.js")).unwrap();
     let layer = layer::build(&site.path("ssr.wasm"), &site.path("dist"), 0).unwrap();
@@ -183,11 +184,13 @@ fn a_link_within_the_assets_is_kept() {
 }
 
 #[test]
-fn a_link_out_of_the_assets_is_refused() {
+fn a_link_that_leaves_the_assets_is_refused() {
     let site = Site::new();
-    for (target, why) in
-        [("../ssr.wasm", "leaves the assets"), ("/etc/passwd", "is absolute"), ("nothing", "leads nowhere")]
-    {
+    for (target, why) in [
+        ("../ssr.wasm", "points out of the assets"),
+        ("/etc/passwd", "is absolute"),
+        ("nothing", "is dangling"),
+    ] {
         let link = site.path("dist/bad");
         symlink(target, &link).unwrap();
         let error = site.refusal(site.args("site.tar"));
@@ -197,7 +200,7 @@ fn a_link_out_of_the_assets_is_refused() {
 }
 
 #[test]
-fn what_is_not_a_file_is_refused_by_name() {
+fn a_special_file_is_refused_by_name() {
     let site = Site::new();
     let _socket = std::os::unix::net::UnixListener::bind(site.path("dist/socket")).unwrap();
     let error = site.refusal(site.args("site.tar"));
@@ -216,11 +219,11 @@ fn bad_input_is_refused_by_name_and_nothing_is_written() {
     let error = change(&|args| args.wasm = site.path("none.wasm"));
     assert!(error.contains("none.wasm: cannot be read"), "{error}");
     let error = change(&|args| args.wasm = site.path("page.js"));
-    assert!(error.contains("page.js: is not a WebAssembly module"), "{error}");
+    assert!(error.contains("page.js: not a WebAssembly module"), "{error}");
     let error = change(&|args| args.wasm = site.path("dist"));
-    assert!(error.contains("dist: is not a file"), "{error}");
+    assert!(error.contains("dist: not a file"), "{error}");
     let error = change(&|args| args.assets = site.path("ssr.wasm"));
-    assert!(error.contains("ssr.wasm: is not a directory"), "{error}");
+    assert!(error.contains("ssr.wasm: not a directory"), "{error}");
     let error = change(&|args| args.tag = "Not A Tag".to_owned());
     assert!(error.contains("Not A Tag"), "{error}");
     let error = change(&|args| args.env = vec!["NOVALUE".to_owned()]);
@@ -231,4 +234,7 @@ fn bad_input_is_refused_by_name_and_nothing_is_written() {
     assert!(error.contains("none"), "{error}");
     let error = change(&|args| args.output = site.path("dist/site.tar"));
     assert!(error.contains("inside the assets"), "{error}");
+    let _socket = std::os::unix::net::UnixListener::bind(site.path("special.tar")).unwrap();
+    let error = change(&|args| args.output = site.path("special.tar"));
+    assert!(error.contains("special.tar: this is not a regular file"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Sites built and served by the real `ssr`, and a client that hides nothing.
+//! Builds and serves sites with the real `ssr`; a client that shows raw answers.
 
 #![allow(
     dead_code,
@@ -22,6 +22,13 @@ pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Builds `directory`/entry.js into ssr.wasm.
+pub fn build(directory: &Path, source: &str) {
+    std::fs::write(directory.join("entry.js"), source).unwrap();
+    let built = ssr(directory, &["build", "entry.js"]);
+    assert!(built.status.success(), "{}", stderr(&built));
+}
+
 /// A site that is being served.
 pub struct Server {
     child: Child,
@@ -30,7 +37,7 @@ pub struct Server {
     directory: tempfile::TempDir,
 }
 
-/// An answer as it came over the wire.
+/// A response as it came over the wire.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -55,15 +62,13 @@ impl Server {
     /// Builds `source` and serves it beside `assets`, with `flags`.
     pub fn start(source: &str, assets: &[(&str, &str)], flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        std::fs::write(directory.path().join("entry.js"), source).unwrap();
         for (name, content) in assets {
             let path: PathBuf = directory.path().join("dist").join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, content).unwrap();
         }
         std::fs::create_dir_all(directory.path().join("dist")).unwrap();
-        let built = ssr(directory.path(), &["build", "entry.js"]);
-        assert!(built.status.success(), "{}", stderr(&built));
+        build(directory.path(), source);
         let mut child = Command::new(env!("CARGO_BIN_EXE_ssr"))
             .current_dir(directory.path())
             .args(["serve", "ssr.wasm", "dist", "--listen", "127.0.0.1:0"])
@@ -75,25 +80,44 @@ impl Server {
         let mut line = String::new();
         while !line.starts_with("listening") {
             line.clear();
-            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server ended before it listened");
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "the server exited before it listened");
         }
         let address = line.trim().strip_prefix("listening on http://").expect(&line);
         let address = address.trim_end_matches('/').to_owned();
         Self { child, log, address, directory }
     }
 
-    /// Sends `head` (request line and headers) and reads the answer.
-    pub fn send(&self, head: &str, body: &[u8]) -> Answer {
+    fn ask(&self, head: &str) -> TcpStream {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let head = format!("{head}\r\nhost: example.test\r\nconnection: close\r\n");
+        let head = format!("{head}\r\nhost: example.test\r\nconnection: close\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    }
+
+    /// Requests a page and returns when `part` of it has arrived. The rest can be
+    /// read from the connection.
+    pub fn get_until(&self, path: &str, part: &str) -> TcpStream {
+        let mut stream = self.ask(&format!("GET {path} HTTP/1.1"));
+        let mut seen = Vec::new();
+        while !seen.windows(part.len()).any(|window| window == part.as_bytes()) {
+            let mut buffer = [0; 1024];
+            let count = stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "no {part:?} in {:?}", String::from_utf8_lossy(&seen));
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        stream
+    }
+
+    /// Sends `head` (request line and headers) and reads the response.
+    pub fn send(&self, head: &str, body: &[u8]) -> Answer {
         let length =
-            if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
-        stream.write_all(format!("{head}{length}\r\n").as_bytes()).unwrap();
-        // A server that refuses a body may close before it has read all of it.
+            if body.is_empty() { String::new() } else { format!("\r\ncontent-length: {}", body.len()) };
+        let mut stream = self.ask(&format!("{head}{length}"));
+        // A server that refuses a body may close the connection before it has read it all.
         let _ = stream.write_all(body);
         let mut bytes = Vec::new();
         let _ = stream.read_to_end(&mut bytes);
-        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("an answer");
+        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a response head");
         let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         Answer { status, head, body: bytes[split + 4..].to_vec() }
@@ -111,15 +135,15 @@ impl Server {
         self.send(&format!("GET {path} HTTP/1.1\r\n{header}"), b"")
     }
 
-    /// The threads that render pages.
+    /// Number of threads that render pages.
     pub fn render_threads(&self) -> usize {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        // One that has ended meanwhile has no name any more.
+        // A thread that has ended in the meantime has no name.
         let name = |thread: PathBuf| std::fs::read_to_string(thread.join("comm")).unwrap_or_default();
         threads.filter(|thread| name(thread.as_ref().unwrap().path()).trim() == "ssr-render").count()
     }
 
-    /// Stops the server as an orchestrator would; gives its exit code and its log.
+    /// Stops the server as an orchestrator does; returns its exit code and log.
     pub fn stop(mut self) -> (Option<i32>, String) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
@@ -132,7 +156,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Already gone where a test has stopped it.
+        // Fails if the test has stopped it already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

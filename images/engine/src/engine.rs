@@ -15,7 +15,7 @@ use crate::fields::Fields;
 use crate::{host, native};
 
 /// The web APIs, bundled by `npm run build` in `images/engine`.
-const WEB_APIS: &str = include_str!("../dist/web-apis.js");
+const WEB_APIS: &str = include_str!(concat!(env!("OUT_DIR"), "/web-apis/dist/web-apis.js"));
 
 /// How many bytes a request may allocate before the cycle collector runs. A
 /// collection writes to every object of the snapshot, so typical requests avoid it.

@@ -1,0 +1,102 @@
+//! Translates stack traces to the site's own sources with the bundle's source map.
+
+use std::fs;
+use std::path::Path;
+
+use sourcemap::{DecodedMap, decode_data_url, decode_slice};
+
+/// Translates positions in one bundle.
+pub struct StackTrace<'a> {
+    /// The bundle's name in stack traces.
+    name: &'a str,
+    map: Option<DecodedMap>,
+}
+
+impl<'a> StackTrace<'a> {
+    /// For the bundle `entry` with the text `source`. The source map is where the
+    /// text says, or beside the bundle; it is optional.
+    pub fn of(entry: &'a Path, source: &str) -> Self {
+        let name = entry.file_name().and_then(|name| name.to_str()).unwrap_or("entry.js");
+        Self { name, map: find_map(entry, source) }
+    }
+
+    /// `stack` with every `bundle.js:line:column` replaced by the original position.
+    pub fn translate(&self, stack: &str) -> String {
+        let Some(map) = &self.map else {
+            return stack.to_owned();
+        };
+        let mark = format!("{}:", self.name);
+        let mut out = String::with_capacity(stack.len());
+        let mut rest = stack;
+        while let Some(at) = rest.find(&mark) {
+            let after = &rest[at + mark.len()..];
+            out.push_str(&rest[..at]);
+            match position(after) {
+                Some((line, column, length)) => {
+                    match original(map, line, column) {
+                        Some(place) => out.push_str(&place),
+                        None => out.push_str(&rest[at..at + mark.len() + length]),
+                    }
+                    rest = &after[length..];
+                }
+                None => {
+                    out.push_str(&mark);
+                    rest = after;
+                }
+            }
+        }
+        out.push_str(rest);
+        out
+    }
+}
+
+fn find_map(entry: &Path, source: &str) -> Option<DecodedMap> {
+    let reference = source.rsplit_once("//# sourceMappingURL=").map(|(_, url)| url.trim());
+    let file = match reference {
+        Some(url) if url.starts_with("data:") => return decode_data_url(url).ok(),
+        Some(name) => entry.with_file_name(name),
+        None => entry.with_file_name(format!("{}.map", entry.file_name()?.to_str()?)),
+    };
+    decode_slice(&fs::read(file).ok()?).ok()
+}
+
+/// `line:column` at the start of `text`, and its length in bytes.
+fn position(text: &str) -> Option<(u32, u32, usize)> {
+    let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+    let line = digits(text);
+    let rest = text[line..].strip_prefix(':')?;
+    let column = digits(rest);
+    Some((text[..line].parse().ok()?, rest[..column].parse().ok()?, line + 1 + column))
+}
+
+/// The original of a position, which counts from 1 as stack traces do.
+fn original(map: &DecodedMap, line: u32, column: u32) -> Option<String> {
+    let token = map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?)?;
+    let source = token.get_source()?.trim_start_matches("../");
+    Some(format!("{source}:{}:{}", token.get_src_line() + 1, token.get_src_col() + 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn positions_are_translated_and_the_rest_is_unchanged() {
+        // Line 1, column 1 of the bundle is line 10, column 5 of src/page.jsx.
+        let map = r#"{"version":3,"sources":["../../src/page.jsx"],"names":[],"mappings":"AASI"}"#;
+        let directory = tempfile::tempdir().unwrap();
+        let entry = directory.path().join("entry.js");
+        fs::write(directory.path().join("entry.js.map"), map).unwrap();
+        let trace = StackTrace::of(&entry, "code");
+        assert_eq!(
+            trace.translate("    at deep (entry.js:1:9)\n    at <eval> (entry.js)\n    at other.js:1:2"),
+            "    at deep (src/page.jsx:10:5)\n    at <eval> (entry.js)\n    at other.js:1:2"
+        );
+    }
+
+    #[test]
+    fn a_stack_trace_without_a_source_map_is_unchanged() {
+        let trace = StackTrace::of(Path::new("/nonexistent/entry.js"), "code");
+        assert_eq!(trace.translate("at entry.js:1:2"), "at entry.js:1:2");
+    }
+}

@@ -1,0 +1,153 @@
+//! `ssr cache`: the compiled code kept on a node.
+
+mod add;
+mod export;
+mod image;
+mod import;
+mod key;
+mod list;
+mod place;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Subcommand;
+use ssr_code_cache::cache::Listed;
+use ssr_wasm::target::Target;
+
+use list::{Size, digest};
+use place::{Place, advise};
+
+/// Shorter beginnings of a digest are refused.
+const MIN_DIGITS: usize = 4;
+
+/// Arguments of `ssr cache`.
+#[derive(Debug, clap::Args)]
+pub struct CacheArgs {
+    /// The cache directory; by default the one in the node's configuration, or that of the containerd found on this
+    /// machine (containerd's own, k3s's or Docker's)
+    #[arg(long, value_name = "DIR", global = true)]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the cached files
+    List,
+    /// Compile sites before they are started
+    Add(add::AddArgs),
+    /// Remove the code of some modules
+    Remove {
+        /// Beginnings of module digests, as shown by `ssr cache list`
+        #[arg(value_name = "DIGEST", required = true)]
+        modules: Vec<String>,
+    },
+    /// Remove all cached files
+    Clear,
+    /// Write compiled code to a signed file for other machines
+    Export(export::ExportArgs),
+    /// Add compiled code exported on another machine and signed with a key that this node trusts
+    Import {
+        /// Files written by `ssr cache export`; - for standard input
+        #[arg(value_name = "FILE", required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Show the public key of a private key, which is created if it does not exist
+    Key {
+        /// The private key's file
+        #[arg(value_name = "KEYFILE")]
+        file: PathBuf,
+    },
+}
+
+/// Parses the name of a target.
+fn target(name: &str) -> Result<Target, String> {
+    let found = Target::PORTABLE.into_iter().find(|target| target.name() == name);
+    found.ok_or_else(|| format!("expected one of {}", Target::PORTABLE.map(Target::name).join(", ")))
+}
+
+/// Runs the command.
+pub fn run(args: CacheArgs) -> Result<()> {
+    if let Command::Key { file } = &args.command {
+        return key::key(file);
+    }
+    let place = Place::find(args.dir)?;
+    match args.command {
+        Command::List => list::list(&place),
+        Command::Add(args) => add::add(&place, &args),
+        Command::Remove { modules } => remove(&place, &modules),
+        Command::Clear => clear(&place),
+        Command::Export(args) => export::export(&place, &args),
+        Command::Import { files } => import::import(&place, &files),
+        Command::Key { file } => key::key(&file),
+    }
+}
+
+fn remove(place: &Place, modules: &[String]) -> Result<()> {
+    let cache = place.open()?;
+    let entries = cache.list().map_err(advise)?;
+    let chosen = choose(&entries, modules, place)?;
+    let mut size = 0;
+    for entry in &chosen {
+        match std::fs::remove_file(&entry.path) {
+            // The shim may have evicted it in the meantime.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot remove '{}'", entry.path.display()));
+            }
+            _ => size += entry.size,
+        }
+    }
+    eprintln!("removed {} ({}) from '{}'", list::files(chosen.len()), Size(size), place.directory.display());
+    Ok(())
+}
+
+fn clear(place: &Place) -> Result<()> {
+    let (count, size) = match place.exists() {
+        true => place.open()?.clear().map_err(advise)?,
+        false => (0, 0),
+    };
+    eprintln!("removed {} ({}) from '{}'", list::files(count), Size(size), place.directory.display());
+    Ok(())
+}
+
+/// The entries of the modules whose digests start with `beginnings`. Each
+/// beginning must match exactly one module.
+fn choose<'a>(entries: &'a [Listed], beginnings: &[String], place: &Place) -> Result<Vec<&'a Listed>> {
+    let mut chosen: Vec<&Listed> = Vec::new();
+    for beginning in beginnings {
+        let digits = beginning.strip_prefix("sha256:").unwrap_or(beginning).to_ascii_lowercase();
+        ensure!(
+            digits.len() >= MIN_DIGITS && digits.bytes().all(|byte| byte.is_ascii_hexdigit()),
+            "'{beginning}' is not a digest: give its first {MIN_DIGITS} or more hexadecimal digits, as shown by \
+             `ssr cache list`"
+        );
+        let found: Vec<_> = entries.iter().filter(|entry| digest(entry).starts_with(&digits)).collect();
+        let Some(first) = found.first() else {
+            bail!(
+                "there is no module '{beginning}' in '{}'; see `ssr cache list`",
+                place.directory.display()
+            );
+        };
+        ensure!(
+            found.iter().all(|entry| digest(entry) == digest(first)),
+            "several modules in '{}' start with '{beginning}'; give more digits",
+            place.directory.display()
+        );
+        let new = found.into_iter().filter(|entry| chosen.iter().all(|other| other.path != entry.path));
+        chosen.extend(new.collect::<Vec<_>>());
+    }
+    Ok(chosen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_named_after_platforms() {
+        assert_eq!(target("arm64"), Ok(Target::Arm64));
+        assert_eq!(target("this machine").unwrap_err(), "expected one of amd64, arm64, arm");
+    }
+}

@@ -1,0 +1,172 @@
+//! A file of compiled code: what wasmtime maps, followed by metadata and a checksum over
+//! both.
+//!
+//! ```text
+//! code (an ELF file, as wasmtime serializes it) | EntryMetadata as JSON
+//! | length of the JSON, 8 bytes | XXH3-128 of everything before, 16 bytes | MAGIC
+//! ```
+//! Numbers are little-endian. wasmtime ignores what follows its ELF file.
+
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::metadata::EntryMetadata;
+
+const MAGIC: &[u8; 8] = b"ssrcode1";
+
+/// Bytes after the JSON.
+const TAIL: u64 = 8 + 16 + 8;
+
+/// Longest metadata that is read, in bytes.
+const MAX_METADATA: u64 = 64 << 10;
+
+/// Why a file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] io::Error),
+    /// It is not a file of compiled code, or one of another version.
+    #[error("it was not compiled by this version of ssr")]
+    Foreign,
+    /// It has changed since it was written.
+    #[error("its checksum is wrong: it is damaged or incomplete")]
+    Damaged,
+}
+
+/// Writes compiled code.
+pub fn write(mut to: impl Write, metadata: &EntryMetadata, code: &[u8]) -> io::Result<()> {
+    let metadata = serde_json::to_vec(metadata)?;
+    let length = (metadata.len() as u64).to_le_bytes();
+    let mut checksum = Xxh3::new();
+    for bytes in [code, &metadata, &length] {
+        checksum.update(bytes);
+        to.write_all(bytes)?;
+    }
+    to.write_all(&checksum.digest128().to_le_bytes())?;
+    to.write_all(MAGIC)?;
+    to.flush()
+}
+
+/// Reads a file's metadata after verifying the checksum.
+pub fn check(file: &mut (impl Read + Seek)) -> Result<EntryMetadata, Unusable> {
+    let metadata = peek(file)?;
+    let length = file.seek(SeekFrom::End(0))?;
+    file.rewind()?;
+    let mut remaining = length - (TAIL - 8);
+    let mut checksum = Xxh3::new();
+    let mut buffer = vec![0; 64 << 10];
+    while remaining > 0 {
+        let length = buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
+        let read = file.read(&mut buffer[..length])?;
+        if read == 0 {
+            return Err(Unusable::Damaged);
+        }
+        checksum.update(&buffer[..read]);
+        remaining -= read as u64;
+    }
+    let mut expected = [0; 16];
+    file.read_exact(&mut expected)?;
+    match checksum.digest128() == u128::from_le_bytes(expected) {
+        true => Ok(metadata),
+        false => Err(Unusable::Damaged),
+    }
+}
+
+/// Splits an entry into metadata and code after verifying the checksum.
+pub fn parse(entry: &[u8]) -> Result<(EntryMetadata, &[u8]), Unusable> {
+    let metadata = check(&mut Cursor::new(entry))?;
+    // Cannot be out of range: the checksum was right.
+    let tail_at = entry.len().checked_sub(TAIL as usize).ok_or(Unusable::Foreign)?;
+    let mut metadata_length = [0; 8];
+    metadata_length.copy_from_slice(&entry[tail_at..tail_at + 8]);
+    let code = tail_at.checked_sub(u64::from_le_bytes(metadata_length) as usize).ok_or(Unusable::Damaged)?;
+    Ok((metadata, &entry[..code]))
+}
+
+/// Reads a file's metadata without verifying the checksum.
+pub fn peek(file: &mut (impl Read + Seek)) -> Result<EntryMetadata, Unusable> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let tail_at = length.checked_sub(TAIL).ok_or(Unusable::Foreign)?;
+    file.seek(SeekFrom::Start(tail_at))?;
+    let mut tail = [0; TAIL as usize];
+    file.read_exact(&mut tail)?;
+    if !tail.ends_with(MAGIC) {
+        return Err(Unusable::Foreign);
+    }
+    let mut metadata_length = [0; 8];
+    metadata_length.copy_from_slice(&tail[..8]);
+    let metadata_length = u64::from_le_bytes(metadata_length);
+    let metadata_at = tail_at.checked_sub(metadata_length).filter(|_| metadata_length <= MAX_METADATA);
+    file.seek(SeekFrom::Start(metadata_at.ok_or(Unusable::Damaged)?))?;
+    let mut metadata = vec![0; metadata_length as usize];
+    file.read_exact(&mut metadata)?;
+    serde_json::from_slice(&metadata).map_err(|_| Unusable::Foreign)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use super::*;
+    use crate::metadata::Key;
+    use ssr_wasm::detect::SiteSection;
+    use ssr_wasm::interrupt::Interruption;
+
+    fn metadata() -> EntryMetadata {
+        EntryMetadata {
+            key: Key { module: "12".to_owned(), engine: "34".to_owned() },
+            name: "ssr.wasm".to_owned(),
+            target: "amd64".to_owned(),
+            render_memory_limit: None,
+            interruption: Interruption::Signal,
+            site: SiteSection { abi: 1, built_by: "0.1.0".to_owned() },
+        }
+    }
+
+    fn file(bytes: &[u8]) -> File {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        file
+    }
+
+    fn written() -> Vec<u8> {
+        let mut bytes = Vec::new();
+        write(&mut bytes, &metadata(), &[7; 100_000]).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(check(&mut file(&written())).unwrap(), metadata());
+        assert_eq!(peek(&mut file(&written())).unwrap(), metadata());
+        assert_eq!(parse(&written()).unwrap(), (metadata(), &[7; 100_000][..]));
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        let bytes = written();
+        let places = (0..bytes.len()).step_by(9_973).chain(bytes.len() - 250..bytes.len());
+        for place in places {
+            let mut changed = bytes.clone();
+            changed[place] ^= 1;
+            assert!(check(&mut file(&changed)).is_err(), "byte {place}");
+            assert!(parse(&changed).is_err(), "byte {place}");
+        }
+    }
+
+    #[test]
+    fn truncated_and_foreign_files_are_rejected() {
+        let bytes = written();
+        for length in [0, 1, 31, 32, 50_000, bytes.len() - 1] {
+            assert!(check(&mut file(&bytes[..length])).is_err(), "{length} bytes");
+            assert!(parse(&bytes[..length]).is_err(), "{length} bytes");
+        }
+        assert!(matches!(check(&mut file(&[0x7f; 4096])), Err(Unusable::Foreign)));
+        let mut long = bytes.clone();
+        let metadata_length = long.len() - 32;
+        long[metadata_length..metadata_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(check(&mut file(&long)), Err(Unusable::Damaged)));
+    }
+}

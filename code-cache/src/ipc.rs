@@ -1,0 +1,204 @@
+//! How a container's process gets compiled code from outside: it sends its module as an
+//! open file and receives the code as another, over a socket that preserves message
+//! boundaries (`SOCK_SEQPACKET`).
+
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+use nix::poll::{PollFd, PollFlags, poll};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use ssr_wasm::compile::{self, CompileError};
+
+use crate::cache::Code;
+use crate::metadata::EntryMetadata;
+
+/// Longest message, in bytes. Errors and warnings are truncated to fit.
+const MAX_MESSAGE: usize = 64 << 10;
+const MAX_ERROR: usize = 4 << 10;
+
+/// What a container's process asks for. The module's file comes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The module's name, for people.
+    pub name: String,
+    /// The memory limit of a render in bytes, which 32-bit code depends on.
+    pub render_memory_limit: usize,
+    /// The engines whose code it can load; see [`compile::loadable_engines`].
+    pub engines: Vec<String>,
+}
+
+impl Request {
+    /// For a module whose renders have this memory limit, in bytes.
+    pub fn new(name: &str, render_memory_limit: usize) -> io::Result<Self> {
+        let engines = compile::loadable_engines(render_memory_limit)
+            .map_err(|error| io::Error::other(format!("{error:#}")))?;
+        Ok(Self { name: name.to_owned(), render_memory_limit, engines })
+    }
+}
+
+/// The answer. The code's file comes with [`Answer::Code`].
+#[derive(Debug, Serialize, Deserialize)]
+enum Answer {
+    Code { metadata: EntryMetadata, compiled: bool, warnings: Vec<String> },
+    Module(String),
+    System(String),
+}
+
+/// After this many milliseconds without an answer, the log says what is going on.
+const QUIET_MS: u16 = 1_000;
+
+/// Asks for the code of `module` and waits for it.
+pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, CompileError> {
+    send(&socket, request, Some(module))?;
+    let mut answer = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+    if poll(&mut answer, QUIET_MS).is_ok_and(|ready| ready == 0) {
+        log::info!("compiling {} (once per node)", request.name);
+    }
+    receive_answer(socket)
+}
+
+/// Receives what [`ask`] sends. `None` if the other side has closed the socket. The
+/// request is not trusted: it comes from a container.
+pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>> {
+    let Some((request, file)) = receive(socket)? else { return Ok(None) };
+    let request: Request = request;
+    let file = file.ok_or_else(|| invalid("the request has no module"))?;
+    // They become part of file names.
+    let engine = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if !request.engines.iter().all(engine) {
+        return Err(invalid("the request has an invalid engine name"));
+    }
+    // Reading anything else could block for ever.
+    match file.metadata()?.is_file() {
+        true => Ok(Some((request, file))),
+        false => Err(invalid("the module is not a regular file")),
+    }
+}
+
+/// Sends what [`ask`] waits for.
+pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Result<()> {
+    let truncate = |text: String| text.chars().take(MAX_ERROR).collect();
+    match code {
+        Ok(Code { file, metadata, compiled, warnings }) => {
+            let warnings = warnings.iter().take(8).cloned().map(truncate).collect();
+            send(
+                socket,
+                &Answer::Code { metadata: metadata.clone(), compiled: *compiled, warnings },
+                Some(file),
+            )
+        }
+        Err(CompileError::Module(reason)) => send(socket, &Answer::Module(truncate(reason.clone())), None),
+        Err(CompileError::System(error)) => send(socket, &Answer::System(truncate(error.to_string())), None),
+    }
+}
+
+/// Receives what [`answer`] sends.
+pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
+    let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    match receive(socket)?.ok_or_else(gone)? {
+        (Answer::Code { metadata, compiled, warnings }, Some(file)) => {
+            Ok(Code { file, metadata, compiled, warnings })
+        }
+        (Answer::Code { .. }, None) => Err(invalid("the answer has no code").into()),
+        (Answer::Module(reason), _) => Err(CompileError::Module(reason)),
+        (Answer::System(reason), _) => Err(io::Error::other(reason).into()),
+    }
+}
+
+fn invalid(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+fn send(socket: impl AsFd, message: &impl Serialize, file: Option<&File>) -> io::Result<()> {
+    let message = serde_json::to_vec(message)?;
+    let files: Vec<_> = file.iter().map(|file| file.as_raw_fd()).collect();
+    let rights = [ControlMessage::ScmRights(&files)];
+    let control = if files.is_empty() { &[][..] } else { &rights };
+    let socket = socket.as_fd().as_raw_fd();
+    sendmsg::<UnixAddr>(socket, &[IoSlice::new(&message)], control, MsgFlags::MSG_NOSIGNAL, None)?;
+    Ok(())
+}
+
+fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Option<File>)>> {
+    let mut buffer = vec![0; MAX_MESSAGE];
+    let mut control = nix::cmsg_space!([i32; 1]);
+    let (length, mut files) = {
+        let mut parts = [IoSliceMut::new(&mut buffer)];
+        let socket = socket.as_fd().as_raw_fd();
+        let message =
+            recvmsg::<UnixAddr>(socket, &mut parts, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+        let mut files = Vec::new();
+        for part in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(received) = part {
+                // SAFETY: the kernel has just opened these descriptors for this process.
+                files.extend(received.into_iter().map(|file| unsafe { OwnedFd::from_raw_fd(file) }));
+            }
+        }
+        (message.bytes, files)
+    };
+    if length == 0 {
+        return Ok(None);
+    }
+    let message = serde_json::from_slice(&buffer[..length])?;
+    Ok(Some((message, files.pop().map(File::from))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    use std::io::{Read as _, Write as _};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap()
+    }
+
+    fn file(text: &str) -> File {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        file.reopen().unwrap()
+    }
+
+    #[test]
+    fn a_module_is_sent_and_the_compilers_error_comes_back() {
+        let (here, there) = pair();
+        let compiler = std::thread::spawn(move || {
+            let (request, mut module) = receive_request(&there).unwrap().unwrap();
+            let mut text = String::new();
+            module.read_to_string(&mut text).unwrap();
+            let reason = format!("{} of {} is {text}", request.name, request.render_memory_limit);
+            answer(&there, &Err(CompileError::Module(reason.repeat(1000)))).unwrap();
+        });
+        let request = Request { name: "ssr.wasm".to_owned(), render_memory_limit: 5, engines: Vec::new() };
+        match ask(&here, &request, &file("odd")).unwrap_err() {
+            CompileError::Module(reason) => {
+                assert!(reason.starts_with("ssr.wasm of 5 is odd"));
+                assert_eq!(reason.len(), MAX_ERROR);
+            }
+            CompileError::System(error) => panic!("{error}"),
+        }
+        compiler.join().unwrap();
+    }
+
+    #[test]
+    fn malformed_requests_from_a_container_are_rejected() {
+        let (here, there) = pair();
+        sendmsg::<UnixAddr>(here.as_raw_fd(), &[IoSlice::new(b"nonsense")], &[], MsgFlags::empty(), None)
+            .unwrap();
+        assert!(receive_request(&there).is_err());
+        let request = Request { name: String::new(), render_memory_limit: 0, engines: vec!["0a".to_owned()] };
+        send(&here, &request, None).unwrap();
+        assert!(receive_request(&there).is_err());
+        send(&here, &request, Some(&File::open("/dev/zero").unwrap())).unwrap();
+        assert!(receive_request(&there).unwrap_err().to_string().contains("not a regular file"));
+        let outside = Request { engines: vec!["../x".to_owned()], ..request };
+        send(&here, &outside, Some(&file(""))).unwrap();
+        assert!(receive_request(&there).unwrap_err().to_string().contains("engine name"));
+        drop(here);
+        assert!(receive_request(&there).unwrap().is_none());
+    }
+}

@@ -1,0 +1,14 @@
+//! Compiled code kept on a node, and carried between nodes.
+//!
+//! [`cache`] is the directory, [`entry`] a file in it and [`metadata`] what that file
+//! says about itself. [`provide`] finds a module's code or compiles it. [`ipc`] is how a
+//! container's process gets code from outside, [`bundle`] how code travels from one
+//! machine to another, and [`node_config`] what a node's administrator sets.
+
+pub mod bundle;
+pub mod cache;
+pub mod entry;
+pub mod ipc;
+pub mod metadata;
+pub mod node_config;
+pub mod provide;

@@ -1,0 +1,107 @@
+//! Finds a module's code in the cache, or compiles it.
+
+use std::io;
+
+use ssr_wasm::compile::{self, CompileError};
+use ssr_wasm::target::Target;
+
+use crate::cache::{CacheError, Code, CodeCache, executable, in_memory};
+use crate::entry;
+use crate::metadata::{EntryMetadata, Key, digest};
+
+/// Why code was not added to a cache.
+#[derive(Debug, thiserror::Error)]
+pub enum AddError {
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The module does not compile.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+}
+
+/// A module to compile.
+#[derive(Debug)]
+pub struct CompileRequest<'a> {
+    /// Its bytes.
+    pub module: &'a [u8],
+    /// Its name, for people.
+    pub name: &'a str,
+    /// The memory limit of a render in bytes, which code for 32-bit targets depends on.
+    pub render_memory_limit: usize,
+}
+
+impl CompileRequest<'_> {
+    fn compile(&self, target: Target) -> Result<(EntryMetadata, Vec<u8>), CompileError> {
+        let Self { module, name, render_memory_limit } = *self;
+        let compiled =
+            compile::compile(module, name, target, render_memory_limit).map_err(CompileError::Module)?;
+        Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code))
+    }
+}
+
+/// Finds code by the module's [`digest`]; `engines` are those that can load it, best
+/// first.
+pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut Vec<String>) -> Option<Code> {
+    engines
+        .iter()
+        .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
+}
+
+fn find_for(
+    cache: &CodeCache,
+    request: &CompileRequest<'_>,
+    target: Target,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Code>, CompileError> {
+    let engines = match target {
+        Target::Host => compile::loadable_engines(request.render_memory_limit),
+        target => compile::compatibility(target, request.render_memory_limit).map(|engine| vec![engine]),
+    };
+    let engines = engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?;
+    Ok(find(cache, &digest(request.module), &engines, warnings))
+}
+
+/// Finds a module's code, or compiles it, for this machine, and in the latter case adds
+/// it to the cache. Without a cache, or if it cannot be written to, the code is in
+/// memory.
+pub fn provide(
+    cache: Result<CodeCache, CacheError>,
+    request: &CompileRequest<'_>,
+) -> Result<Code, CompileError> {
+    let mut warnings = Vec::new();
+    let mut without = |error: CacheError| warnings.push(format!("running without the code cache: {error}"));
+    let locked = cache.and_then(|cache| cache.lock().map(|lock| (cache, lock))).map_err(&mut without).ok();
+    if let Some((cache, _)) = &locked {
+        // Another process may have compiled it while this one waited.
+        if let Some(code) = find_for(cache, request, Target::Host, &mut Vec::new())? {
+            return Ok(code);
+        }
+    }
+    let (metadata, code) = request.compile(Target::Host)?;
+    let inserted =
+        locked.and_then(|(cache, _lock)| cache.insert(&metadata, &code).map_err(&mut without).ok());
+    let file = match inserted {
+        Some(file) => executable(file)?,
+        None => in_memory(|file| entry::write(file, &metadata, &code))?,
+    };
+    Ok(Code { file, metadata, compiled: true, warnings })
+}
+
+/// Finds a module's code for a target in the cache, or compiles it and adds it. Calls
+/// `compiling` before it compiles.
+pub fn add(
+    cache: &CodeCache,
+    request: &CompileRequest<'_>,
+    target: Target,
+    compiling: impl FnOnce(),
+) -> Result<Code, AddError> {
+    let _lock = cache.lock()?;
+    let mut warnings = Vec::new();
+    if let Some(code) = find_for(cache, request, target, &mut warnings)? {
+        return Ok(Code { warnings, ..code });
+    }
+    compiling();
+    let (metadata, code) = request.compile(target)?;
+    Ok(Code { file: cache.insert(&metadata, &code)?, metadata, compiled: true, warnings })
+}

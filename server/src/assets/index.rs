@@ -1,0 +1,289 @@
+//! An index of the site's static files, made once.
+//!
+//! A request's path is looked up in the index and never reaches the file system unless
+//! it is found there. So nothing outside the directory can be named, and telling an
+//! asset from a page costs one look-up.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use http::HeaderValue;
+use percent_encoding::percent_decode_str;
+
+use super::media_type::media_type;
+use crate::error::ServeError;
+
+/// Content codings of compressed siblings, best first, with their file extensions.
+const CODINGS: [(&str, &str); 3] = [("br", "br"), ("zstd", "zst"), ("gzip", "gz")];
+
+/// Comments that mark where rendered pages go: an index.html with one of them is a
+/// template, not a page.
+const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
+
+/// A file on disk.
+#[derive(Debug)]
+pub struct Variant {
+    /// Its path.
+    pub path: PathBuf,
+    /// The content coding; `None` for the file itself.
+    pub coding: Option<&'static str>,
+    tag: OnceLock<HeaderValue>,
+}
+
+/// An asset: a file, its compressed siblings and its media type.
+#[derive(Debug)]
+pub struct Asset {
+    /// The file itself, then its compressed siblings, best first.
+    pub variants: Vec<Variant>,
+    /// The media type.
+    pub media_type: HeaderValue,
+}
+
+/// All assets by their decoded paths, which begin with a slash.
+#[derive(Debug, Default)]
+pub struct Assets {
+    by_path: HashMap<String, Asset>,
+}
+
+/// What a request's path names among the assets.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// An asset.
+    Asset(&'a Asset),
+    /// A directory with an index page, without the final slash.
+    Directory,
+    /// Nothing.
+    Nothing,
+}
+
+impl Assets {
+    /// Indexes the directory `root`. Skips hidden files except `.well-known`, and symbolic
+    /// links that lead out of it.
+    pub fn index(root: &Path) -> Result<Self, ServeError> {
+        let error =
+            |source| ServeError::Read { what: "the directory of assets", path: root.to_owned(), source };
+        let base = fs::canonicalize(root).map_err(error)?;
+        if !base.is_dir() {
+            return Err(error(io::ErrorKind::NotADirectory.into()));
+        }
+        let mut files = Vec::new();
+        collect(&base, &base, "", &mut files).map_err(error)?;
+        let names: std::collections::HashSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
+        let mut assets = Self::default();
+        for (name, path) in files {
+            let is_sibling = CODINGS.iter().any(|(_, ending)| {
+                name.strip_suffix(ending)
+                    .and_then(|rest| rest.strip_suffix('.'))
+                    .is_some_and(|rest| names.contains(rest))
+            });
+            if is_sibling || (name == "/index.html" && is_template(&path).map_err(error)?) {
+                continue;
+            }
+            let mut variants = vec![Variant { path: path.clone(), coding: None, tag: OnceLock::new() }];
+            for (coding, ending) in CODINGS {
+                if names.contains(&format!("{name}.{ending}")) {
+                    let mut sibling = path.clone().into_os_string();
+                    sibling.push(format!(".{ending}"));
+                    variants.push(Variant {
+                        path: sibling.into(),
+                        coding: Some(coding),
+                        tag: OnceLock::new(),
+                    });
+                }
+            }
+            let media_type = media_type(&path);
+            assets.by_path.insert(name, Asset { variants, media_type });
+        }
+        Ok(assets)
+    }
+
+    /// Finds what `path`, percent-encoded as in a URL, names.
+    pub fn find(&self, path: &str) -> Found<'_> {
+        let Ok(path) = percent_decode_str(path).decode_utf8() else { return Found::Nothing };
+        if let Some(asset) = self.by_path.get(&*path) {
+            return Found::Asset(asset);
+        }
+        if let Some(directory) = path.strip_suffix('/') {
+            return match self.by_path.get(&format!("{directory}/index.html")) {
+                Some(asset) => Found::Asset(asset),
+                None => Found::Nothing,
+            };
+        }
+        if self.by_path.contains_key(&format!("{path}/index.html")) {
+            return Found::Directory;
+        }
+        Found::Nothing
+    }
+}
+
+impl Variant {
+    /// A strong entity tag: a hash of the content, computed once. (Times and sizes do not
+    /// tell releases apart: all files of an image layer may bear the same time.)
+    pub fn tag(&self) -> io::Result<HeaderValue> {
+        if let Some(tag) = self.tag.get() {
+            return Ok(tag.clone());
+        }
+        let mut hash = xxhash_rust::xxh3::Xxh3::new();
+        let mut file = fs::File::open(&self.path)?;
+        let mut buffer = vec![0; 64 << 10];
+        loop {
+            match io::Read::read(&mut file, &mut buffer)? {
+                0 => break,
+                read => hash.update(&buffer[..read]),
+            }
+        }
+        let tag =
+            HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
+        Ok(self.tag.get_or_init(|| tag).clone())
+    }
+}
+
+/// Whether an index.html has an outlet for rendered pages.
+fn is_template(path: &Path) -> io::Result<bool> {
+    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+    Ok(text.split("<!--").skip(1).any(|comment| {
+        let name = comment.split("-->").next().unwrap_or_default().trim();
+        OUTLETS.contains(&name)
+    }))
+}
+
+/// Collects the files below `directory` with their paths below `base`, which begin with a
+/// slash.
+fn collect(
+    base: &Path,
+    directory: &Path,
+    prefix: &str,
+    files: &mut Vec<(String, PathBuf)>,
+) -> io::Result<()> {
+    let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            log::warn!("assets: skipping {}: its name is not UTF-8", entry.path().display());
+            continue;
+        };
+        if name.starts_with('.') && name != ".well-known" {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type()?.is_symlink()
+            && !fs::canonicalize(&path).is_ok_and(|target| target.starts_with(base))
+        {
+            log::warn!(
+                "assets: skipping {}: the link is broken or leads out of the directory",
+                path.display()
+            );
+            continue;
+        }
+        let kind = fs::metadata(&path)?;
+        let name = format!("{prefix}/{name}");
+        if kind.is_dir() {
+            // A link to a parent directory would never end.
+            if entry.file_type()?.is_symlink() {
+                log::warn!("assets: skipping {}: links to directories are not followed", path.display());
+                continue;
+            }
+            collect(base, &path, &name, files)?;
+        } else if kind.is_file() {
+            files.push((name, path));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tree(files: &[(&str, &str)]) -> (tempfile::TempDir, Assets) {
+        let root = tempfile::tempdir().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, content).unwrap();
+        }
+        let assets = Assets::index(root.path()).unwrap();
+        (root, assets)
+    }
+
+    fn is_asset(assets: &Assets, path: &str) -> bool {
+        matches!(assets.find(path), Found::Asset(_))
+    }
+
+    #[test]
+    fn files_are_found_by_their_decoded_paths_and_nothing_else_is_found() {
+        let (_root, assets) =
+            tree(&[("a b.txt", ""), ("über/x.js", ""), (".env", ""), (".well-known/x", "")]);
+        assert!(is_asset(&assets, "/a%20b.txt"));
+        assert!(is_asset(&assets, "/%C3%BCber/x.js"));
+        assert!(is_asset(&assets, "/.well-known/x"));
+        for path in
+            ["/.env", "/../a b.txt", "/%2e%2e/etc/passwd", "//a%20b.txt", "/%ff", "", "/", "/a%20b.txt/"]
+        {
+            assert!(!is_asset(&assets, path), "{path}");
+        }
+    }
+
+    #[test]
+    fn an_index_page_is_served_for_its_directory_and_a_template_is_not() {
+        let (_root, assets) = tree(&[
+            ("index.html", "<div><!-- app-html --></div>"),
+            ("docs/index.html", "<p>"),
+            ("docs/a.html", ""),
+        ]);
+        assert!(is_asset(&assets, "/docs/"));
+        assert!(matches!(assets.find("/docs"), Found::Directory));
+        assert!(!is_asset(&assets, "/"));
+        assert!(!is_asset(&assets, "/index.html"));
+        let (_root, assets) = tree(&[("index.html", "<p>static</p>")]);
+        assert!(is_asset(&assets, "/"));
+    }
+
+    #[test]
+    fn links_out_of_the_directory_are_skipped() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("in.txt"), "").unwrap();
+        std::os::unix::fs::symlink("in.txt", root.path().join("link.txt")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("out.txt")).unwrap();
+        std::os::unix::fs::symlink("..", root.path().join("loop")).unwrap();
+        let assets = Assets::index(root.path()).unwrap();
+        assert!(is_asset(&assets, "/link.txt"));
+        assert!(!is_asset(&assets, "/out.txt"));
+        assert_eq!(assets.by_path.len(), 2);
+    }
+
+    #[test]
+    fn compressed_siblings_belong_to_their_file_and_lone_ones_are_files() {
+        let (_root, assets) = tree(&[("a.js", "x"), ("a.js.gz", "g"), ("a.js.br", "b"), ("lone.gz", "")]);
+        let Found::Asset(asset) = assets.find("/a.js") else { panic!("no asset") };
+        let codings: Vec<_> = asset.variants.iter().map(|variant| variant.coding).collect();
+        assert_eq!(codings, [None, Some("br"), Some("gzip")]);
+        assert!(!is_asset(&assets, "/a.js.gz"));
+        assert!(is_asset(&assets, "/lone.gz"));
+    }
+
+    #[test]
+    fn tags_follow_the_content() {
+        let (_root, assets) = tree(&[("a", "same"), ("b", "same"), ("c", "else")]);
+        let tag = |path| match assets.find(path) {
+            Found::Asset(asset) => asset.variants[0].tag().unwrap(),
+            _ => panic!("no asset"),
+        };
+        assert_eq!(tag("/a"), tag("/b"));
+        assert_ne!(tag("/a"), tag("/c"));
+    }
+
+    #[test]
+    fn a_missing_directory_is_named() {
+        let error = Assets::index(Path::new("/nonexistent/dist")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot read the directory of assets '/nonexistent/dist': No such file or directory (os error 2)"
+        );
+        assert_eq!(error.exit_code(), 66);
+    }
+}

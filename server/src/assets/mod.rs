@@ -1,0 +1,9 @@
+//! The site's static files.
+
+mod index;
+mod media_type;
+mod negotiate;
+mod respond;
+
+pub use index::{Assets, Found};
+pub use respond::respond;

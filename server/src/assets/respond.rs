@@ -1,0 +1,82 @@
+//! The response for an asset: `http-serve` handles conditional requests and ranges; the
+//! caching header depends on the file's path.
+
+use std::io;
+use std::ops::Range;
+use std::pin::Pin;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use futures_util::Stream;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response};
+use http_serve::{BoxError, ChunkedReadFile, Entity};
+
+use super::index::{Asset, Variant};
+use super::negotiate::negotiate;
+use crate::body::{Body, boxed};
+
+type File = ChunkedReadFile<Bytes, BoxError>;
+
+/// A file with an entity tag made from its content.
+struct AssetEntity {
+    file: File,
+    tag: HeaderValue,
+}
+
+impl AssetEntity {
+    fn open(asset: &Asset, variant: &Variant) -> io::Result<Self> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, asset.media_type.clone());
+        if let Some(coding) = variant.coding {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
+        }
+        let file = File::new(std::fs::File::open(&variant.path)?, headers)?;
+        Ok(Self { file, tag: variant.tag()? })
+    }
+}
+
+impl Entity for AssetEntity {
+    type Error = BoxError;
+    type Data = Bytes;
+
+    fn len(&self) -> u64 {
+        self.file.len()
+    }
+
+    fn get_range(
+        &self,
+        range: Range<u64>,
+    ) -> Pin<Box<dyn Stream<Item = Result<Bytes, BoxError>> + Send + Sync>> {
+        self.file.get_range(range)
+    }
+
+    fn add_headers(&self, headers: &mut HeaderMap) {
+        self.file.add_headers(headers);
+    }
+
+    fn etag(&self) -> Option<HeaderValue> {
+        Some(self.tag.clone())
+    }
+
+    /// None: the files of an image layer bear times that say nothing about their age.
+    fn last_modified(&self) -> Option<SystemTime> {
+        None
+    }
+}
+
+/// Answers `request` with `asset`. `immutable` says that its name changes with its
+/// content.
+pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::Result<Response<Body>> {
+    let variant = negotiate(asset, request.headers());
+    let entity = tokio::task::block_in_place(|| AssetEntity::open(asset, variant))?;
+    let mut response = http_serve::serve(entity, request).map(boxed);
+    let caching = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if asset.variants.len() > 1 {
+        headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
+    }
+    Ok(response)
+}

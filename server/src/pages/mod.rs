@@ -1,0 +1,8 @@
+//! Pages: a request becomes a render, and what it gives a response.
+
+mod error_page;
+mod render;
+mod response;
+
+pub use error_page::error_page;
+pub use render::Pages;

@@ -1,0 +1,129 @@
+//! Asks the render pool for a page.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
+use hyper::body::{Body as _, Frame, Incoming};
+use ssr_wasm::abi::request::RenderRequest;
+use ssr_wasm::abi::response::ResponsePart;
+use ssr_wasm::pool::RenderPool;
+use tokio::sync::mpsc;
+
+use super::error_page::{error_page, status_of};
+use super::response;
+use crate::body::{self, Body};
+use crate::settings::Settings;
+
+/// The site's pages.
+pub struct Pages {
+    pool: RenderPool,
+    max_body_size: usize,
+    body_timeout: Duration,
+}
+
+impl Pages {
+    /// Pages that `pool` renders.
+    pub fn new(pool: RenderPool, settings: &Settings) -> Self {
+        Self { pool, max_body_size: settings.max_body_size, body_timeout: settings.body_timeout }
+    }
+
+    /// Renders that are queued or run.
+    pub fn unfinished_renders(&self) -> usize {
+        self.pool.unfinished()
+    }
+
+    /// Renders the page that a request asks for.
+    pub async fn answer(&self, request: Request<Incoming>, id: &str) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let body = match self.read(body).await {
+            Ok(body) => body,
+            Err(status) => return error_page(status, id),
+        };
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority =
+            head.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
+        let url = format!("{}://{authority}{path}", scheme(&head.headers));
+        let submitted_at = Instant::now();
+        let submitted = self.pool.submit(&RenderRequest {
+            id,
+            method: head.method.as_str(),
+            url: &url,
+            path,
+            headers: &flatten(&head.headers),
+            body: (!body.is_empty()).then_some(&body),
+        });
+        let Ok(mut parts) = submitted else {
+            log::warn!("[{id}] {} {path}: answered 503: the queue is full (SSR_RENDER_QUEUE)", head.method);
+            return error_page(StatusCode::SERVICE_UNAVAILABLE, id);
+        };
+        let (head, body) = match parts.recv().await {
+            Some(ResponsePart::Whole(head, bytes)) => (head, body::full(bytes)),
+            Some(ResponsePart::Head(head)) => (head, streamed(parts)),
+            Some(ResponsePart::Failed(error)) => return error_page(status_of(&error), id),
+            Some(ResponsePart::Chunk(_) | ResponsePart::End) | None => {
+                log::error!("[{id}] the render thread broke off");
+                return error_page(StatusCode::INTERNAL_SERVER_ERROR, id);
+            }
+        };
+        let mut response = match response::from_site(&head) {
+            Ok(response) => response.map(|()| body),
+            Err(reason) => {
+                log::error!("[{id}] {path}: cannot send the site's response: {reason}");
+                return error_page(StatusCode::INTERNAL_SERVER_ERROR, id);
+            }
+        };
+        response::add_render_time(response.headers_mut(), submitted_at.elapsed());
+        response
+    }
+
+    async fn read(&self, body: Incoming) -> Result<Bytes, StatusCode> {
+        if body.is_end_stream() {
+            return Ok(Bytes::new());
+        }
+        let body = Limited::new(body, self.max_body_size).collect();
+        match tokio::time::timeout(self.body_timeout, body).await {
+            Ok(Ok(body)) => Ok(body.to_bytes()),
+            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
+            Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
+            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
+        }
+    }
+}
+
+/// The body of a response that is sent as it is rendered.
+fn streamed(parts: mpsc::Receiver<ResponsePart>) -> Body {
+    body::boxed(StreamBody::new(stream::unfold(Some(parts), |parts| async {
+        let mut parts = parts?;
+        match parts.recv().await {
+            Some(ResponsePart::Chunk(bytes)) => Some((Ok(Frame::data(bytes)), Some(parts))),
+            Some(ResponsePart::End) => None,
+            // An error closes the connection, which tells the client that the body is incomplete.
+            _ => Some((Err(std::io::Error::other("the render failed")), None)),
+        }
+    })))
+}
+
+/// The scheme that the client used, as a proxy in front reports it.
+fn scheme(headers: &HeaderMap) -> &'static str {
+    match headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
+        Some(b"https") => "https",
+        _ => "http",
+    }
+}
+
+/// Headers in the form of the render ABI. Bytes beyond ASCII are Latin-1, as in HTTP.
+fn flatten(headers: &HeaderMap) -> String {
+    let mut flat = String::with_capacity(512);
+    for (name, value) in headers {
+        flat.push_str(name.as_str());
+        flat.push('\n');
+        flat.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
+        flat.push('\n');
+    }
+    flat
+}

@@ -1,0 +1,103 @@
+//! A request's way: to an asset if there is one at its path, otherwise to a page.
+
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::access_log::LoggedRequest;
+use crate::assets::{self, Assets, Found};
+use crate::body::{self, Body};
+use crate::pages::{Pages, error_page};
+use crate::request_id::{self, RequestIds};
+use crate::settings::Settings;
+
+/// Answers requests.
+pub struct Router {
+    assets: Assets,
+    pages: Pages,
+    immutable_prefix: String,
+    access_log: bool,
+    ids: RequestIds,
+}
+
+impl Router {
+    /// Answers from `assets` and `pages`.
+    pub fn new(assets: Assets, pages: Pages, settings: &Settings) -> Self {
+        Self {
+            assets,
+            pages,
+            immutable_prefix: settings.immutable_prefix.clone(),
+            access_log: settings.access_log,
+            ids: RequestIds::new(),
+        }
+    }
+
+    /// Renders that are queued or run.
+    pub fn unfinished_renders(&self) -> usize {
+        self.pages.unfinished_renders()
+    }
+
+    /// Answers one request. Every response carries the request's id.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let id = self.ids.id_of(request.headers());
+        let logged = self.access_log.then(|| LoggedRequest::begin(&request));
+        let mut response = self.route(request, &id).await;
+        if let Ok(value) = HeaderValue::try_from(&*id) {
+            response.headers_mut().insert(request_id::HEADER, value);
+        }
+        if let Some(logged) = logged {
+            logged.finish(&id, response.status());
+        }
+        response
+    }
+
+    async fn route(&self, request: Request<Incoming>, id: &str) -> Response<Body> {
+        if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+            return error_page(StatusCode::METHOD_NOT_ALLOWED, id);
+        }
+        let path = request.uri().path();
+        let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+        let immutable = !self.immutable_prefix.is_empty() && path.starts_with(&self.immutable_prefix);
+        match self.assets.find(path) {
+            Found::Asset(asset) if is_read => {
+                assets::respond(asset, &request, immutable).unwrap_or_else(|error| {
+                    log::error!("[{id}] {path}: cannot read the asset: {error}");
+                    error_page(StatusCode::INTERNAL_SERVER_ERROR, id)
+                })
+            }
+            Found::Directory if is_read => redirect_to_directory(&request),
+            // Not a page: caches would keep it in place of an asset of another release.
+            _ if immutable && is_read => error_page(StatusCode::NOT_FOUND, id),
+            _ => self.pages.answer(request, id).await,
+        }
+    }
+}
+
+/// From `/docs` to `/docs/`, so that relative links on the page work.
+fn redirect_to_directory<B>(request: &Request<B>) -> Response<Body> {
+    let query = request.uri().query().map(|query| format!("?{query}")).unwrap_or_default();
+    // With a single slash at the front: two would name another host.
+    let location = format!("/{}/{query}", request.uri().path().trim_matches('/'));
+    let mut response = Response::new(body::full(Bytes::new()));
+    *response.status_mut() = StatusCode::PERMANENT_REDIRECT;
+    if let Ok(location) = HeaderValue::try_from(location) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_redirected_within_the_site() {
+        let location = |uri: &str| {
+            let request = Request::get(uri).body(()).unwrap();
+            redirect_to_directory(&request).headers()["location"].to_str().unwrap().to_owned()
+        };
+        assert_eq!(location("/docs?a=1"), "/docs/?a=1");
+        assert_eq!(location("//evil.example/docs"), "/evil.example/docs/");
+    }
+}

@@ -1,0 +1,150 @@
+//! Starts a site, serves it, and stops it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ssr_wasm::guests::snapshot::Site;
+use ssr_wasm::memory_trim;
+use ssr_wasm::pool::RenderPool;
+use tokio::net::TcpListener;
+
+use crate::assets::Assets;
+use crate::code_source::CodeSource;
+use crate::error::ServeError;
+use crate::net::{self, StopSignals};
+use crate::pages::Pages;
+use crate::router::Router;
+use crate::settings::{self, Settings};
+
+/// A site to serve.
+pub struct SiteSource {
+    /// The path of the module's file.
+    pub module: String,
+    /// Where its compiled code comes from.
+    pub code: CodeSource,
+    /// The directory of assets, if any.
+    pub assets: Option<PathBuf>,
+    /// The site's environment.
+    pub env: Vec<(String, String)>,
+}
+
+/// Runs a container's process: `args` are the image's entrypoint and command (the
+/// module's path and the directory of assets), `env` the container's environment.
+/// Returns the exit code; errors have been written to standard error by then.
+pub fn run(args: &[String], env: &[(String, String)], code: CodeSource) -> u8 {
+    let result = container_source(args, env, code).and_then(|source| {
+        let settings = Settings::from_env(env)?;
+        for name in settings::unknown_variables(env) {
+            log::warn!("{name} is not a setting of this server; is it misspelled?");
+        }
+        serve(source, &settings)
+    });
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            // After the log lines before it.
+            log::logger().flush();
+            eprintln!("ssr: {error}");
+            error.exit_code()
+        }
+    }
+}
+
+fn container_source(
+    args: &[String],
+    env: &[(String, String)],
+    code: CodeSource,
+) -> Result<SiteSource, ServeError> {
+    let (module, rest) =
+        args.split_first().ok_or_else(|| ServeError::Usage("the image has no entrypoint".to_owned()))?;
+    let assets = match rest {
+        [] => None,
+        [assets] => Some(PathBuf::from(assets)),
+        [_, extra @ ..] => {
+            return Err(ServeError::Usage(format!("unexpected arguments: {}", extra.join(" "))));
+        }
+    };
+    Ok(SiteSource { module: module.clone(), code, assets, env: env.to_vec() })
+}
+
+/// Serves until SIGTERM or SIGINT, then drains in-flight requests. A signal before the
+/// site is ready stops it immediately.
+pub fn serve(source: SiteSource, settings: &Settings) -> Result<(), ServeError> {
+    log::set_max_level(settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("ssr-http")
+        .build()
+        .map_err(|error| ServeError::Internal(format!("cannot start the async runtime: {error}")))?;
+    let result = runtime.block_on(async {
+        let mut stop = StopSignals::catch()?;
+        let ready = {
+            let (settings, runtime) = (settings.clone(), runtime.handle().clone());
+            tokio::task::spawn_blocking(move || prepare(source, &settings, &runtime))
+        };
+        let router = tokio::select! {
+            ready = ready => {
+                ready.map_err(|error| ServeError::Internal(format!("starting the site: {error}")))??
+            }
+            name = stop.next() => {
+                log::info!("{name}: stopped before the site was ready");
+                return Ok(());
+            }
+        };
+        listen(router, settings, stop).await
+    });
+    // Does not wait for renders that outlived the grace period, nor for a compilation.
+    runtime.shutdown_background();
+    result
+}
+
+/// What takes long: reading, indexing, compiling.
+fn prepare(
+    source: SiteSource,
+    settings: &Settings,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Arc<Router>, ServeError> {
+    let SiteSource { module, code, assets, mut env } = source;
+    let loading = {
+        let limits = settings.limits.clone();
+        std::thread::Builder::new().name("ssr-load".to_owned()).spawn(move || code.load(&module, &limits))
+    };
+    let loading = loading.map_err(|error| {
+        ServeError::Internal(format!("cannot start a thread to load the module: {error}"))
+    })?;
+    let assets = assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
+    let site = loading
+        .join()
+        .map_err(|_| ServeError::Internal("the thread that loads the module panicked".to_owned()))??;
+    env.extend(server_variables(&site));
+    let pool = RenderPool::start(Box::new(site), &env, &settings.limits, runtime)
+        .map_err(|error| ServeError::Internal(format!("cannot start a render thread: {error}")))?;
+    Ok(Arc::new(Router::new(assets, Pages::new(pool, settings), settings)))
+}
+
+async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), ServeError> {
+    let listen_error = |source| ServeError::Listen { address: settings.listen, source };
+    let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
+    let address = listener.local_addr().map_err(listen_error)?;
+    log::info!("listening on http://{address}/");
+    tokio::spawn(memory_trim::trim_after_start());
+    let stop = async {
+        let name = stop.next().await;
+        log::info!("{name}: draining in-flight requests");
+    };
+    net::serve(listener, router, settings, stop).await;
+    Ok(())
+}
+
+/// Tells the site where it runs.
+fn server_variables(site: &Site) -> Vec<(String, String)> {
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    [
+        ("SSR_SERVER", concat!("containerd-shim-ssr/", env!("CARGO_PKG_VERSION"))),
+        ("SSR_ARCH", std::env::consts::ARCH),
+        ("SSR_BACKEND", site.backend()),
+        ("SSR_HOSTNAME", hostname.trim()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into()
+}

@@ -1,0 +1,111 @@
+//! A container's cgroup, on cgroup v1 and v2: its processes and limits, and in the
+//! modules below its counters.
+
+pub mod oom;
+pub mod paths;
+pub mod stats;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, DEFAULT_CGROUP_ROOT, FreezerState,
+    create_cgroup_manager,
+};
+use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
+use nix::unistd::Pid;
+
+use crate::signals;
+use paths::unified;
+
+/// How long killed processes may take to end.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A container's cgroup.
+#[derive(Debug, Clone)]
+pub struct Cgroup {
+    path: PathBuf,
+    id: String,
+    systemd: bool,
+}
+
+impl Cgroup {
+    /// The cgroup that a container's configuration names. `systemd` says whether systemd
+    /// manages it.
+    pub fn of_spec(spec: &Spec, id: &str, systemd: bool) -> Self {
+        let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+        let path = libcontainer::utils::get_cgroup_path(&path, id);
+        Self { path, id: id.to_owned(), systemd }
+    }
+
+    /// Creates the directories above it on cgroup v2: libcgroups 0.7 fails if two containers
+    /// create the same one at the same time.
+    pub fn make_parents(&self) -> Result<()> {
+        if self.systemd || !unified() {
+            return Ok(());
+        }
+        let below = self.path.strip_prefix("/").unwrap_or(&self.path);
+        let Some(parent) = below.parent() else { return Ok(()) };
+        let parent = Path::new(DEFAULT_CGROUP_ROOT).join(parent);
+        std::fs::create_dir_all(&parent).with_context(|| format!("cannot create '{}'", parent.display()))
+    }
+
+    fn manager(&self) -> Result<AnyCgroupManager> {
+        let config = CgroupConfig {
+            cgroup_path: self.path.clone(),
+            systemd_cgroup: self.systemd,
+            container_name: self.id.clone(),
+        };
+        create_cgroup_manager(config).context("cannot find the container's cgroup")
+    }
+
+    /// The pids of all its processes.
+    pub fn pids(&self) -> Result<Vec<i32>> {
+        let pids = self.manager()?.get_all_pids().context("cannot list the container's processes")?;
+        Ok(pids.into_iter().map(Pid::as_raw).collect())
+    }
+
+    /// Sends a signal to all its processes.
+    pub fn signal(&self, signal: i32) -> Result<()> {
+        for pid in self.pids()? {
+            // A process that has ended meanwhile is no error.
+            signals::send(pid, signal)?;
+        }
+        Ok(())
+    }
+
+    /// Freezes or thaws all its processes.
+    pub fn freeze(&self, frozen: bool) -> Result<()> {
+        let (state, what) = match frozen {
+            true => (FreezerState::Frozen, "pause"),
+            false => (FreezerState::Thawed, "resume"),
+        };
+        self.manager()?.freeze(state).with_context(|| format!("cannot {what} the container"))
+    }
+
+    /// Sets new limits.
+    pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        let options =
+            ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
+        self.manager()?.apply(&options).context("cannot set the container's limits")
+    }
+
+    /// Kills all its processes and removes it.
+    pub fn remove(&self) -> Result<()> {
+        let Ok(manager) = self.manager() else { return Ok(()) };
+        let until = Instant::now() + KILL_TIMEOUT;
+        // On cgroup v1 a frozen process does not die.
+        let _ = manager.freeze(FreezerState::Thawed);
+        while let Ok(pids) = manager.get_all_pids()
+            && !pids.is_empty()
+            && Instant::now() < until
+        {
+            for pid in pids {
+                let _ = signals::send(pid.as_raw(), libc::SIGKILL);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        manager.remove().context("cannot remove the container's cgroup")
+    }
+}

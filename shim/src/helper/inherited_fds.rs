@@ -1,0 +1,35 @@
+//! Descriptors that the helper leaves to the container's process. They follow standard
+//! input, output and error, and are closed when the process executes a program of the
+//! image.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use anyhow::{Context, Result, ensure};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+
+/// This binary, which the container's process executes; see [`super::self_exe`].
+pub const SELF_EXE: RawFd = 3;
+
+/// The socket at which the container's process asks for compiled code; see
+/// [`crate::compile`].
+pub const CODE_SOCKET: RawFd = SELF_EXE + 1;
+
+/// How many there are, as libcontainer counts those it must keep open.
+pub const COUNT: i32 = 2;
+
+/// In the helper: moves the container's end of the socket to [`CODE_SOCKET`].
+pub fn place_code_socket(socket: RawFd) -> Result<()> {
+    ensure!(socket > CODE_SOCKET, "descriptor {socket} is reserved");
+    // SAFETY: takes numbers only; whatever `CODE_SOCKET` was before is not used yet.
+    if unsafe { libc::dup3(socket, CODE_SOCKET, libc::O_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error()).context("dup3");
+    }
+    nix::unistd::close(socket)?;
+    Ok(())
+}
+
+/// In the container's process, before it executes this binary: keeps the socket open.
+pub fn keep_code_socket() -> nix::Result<()> {
+    fcntl(CODE_SOCKET, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
+}

@@ -1,0 +1,45 @@
+//! The container's process: the web server, or a command that asks it.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::compile::handover;
+use crate::logger;
+
+/// The name of the container's process, which `docker top` shows and by which this
+/// binary recognizes itself as one.
+pub const NAME: &str = "ssr";
+/// Serves a module and a directory of assets.
+pub const SERVE: &str = "serve";
+/// Asks the server in this container whether it is healthy.
+const HEALTH: &str = "health";
+
+/// Exit code for invalid arguments (EX_USAGE).
+const USAGE: u8 = 64;
+/// Exit code for a failure of our own (EX_SOFTWARE).
+const FAILED: u8 = 70;
+
+/// Runs a command; `args` are without the program's name.
+pub fn main(args: &[OsString]) -> ExitCode {
+    if let Err(error) = logger::to_stderr() {
+        eprintln!("ssr: cannot start a thread ({error}): the container's pids limit may be too low");
+        return FAILED.into();
+    }
+    // By default it would be the number of the descriptor that was executed.
+    let _ = nix::sys::prctl::set_name(c"ssr");
+    let args: Vec<String> = args.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let env: Vec<(String, String)> = std::env::vars_os()
+        .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
+        .collect();
+    let code = match args.split_first() {
+        Some((command, args)) if command == SERVE => ssr_server::run(args, &env, handover::code_source()),
+        Some((command, args)) if command == HEALTH => ssr_server::probe::run(args, &env),
+        other => {
+            let command = other.map_or("nothing", |(command, _)| command);
+            eprintln!("ssr: unknown command '{command}'; a site's container has `ssr health`");
+            USAGE
+        }
+    };
+    log::logger().flush();
+    code.into()
+}

@@ -1,0 +1,185 @@
+//! What a container's arguments ask to run: decided by what the file is, never by its
+//! name.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// PATH if the image sets none.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What to execute.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Entrypoint {
+    /// A WebAssembly module: this binary serves it, with these arguments.
+    Module(Vec<String>),
+    /// A command of this binary itself: `ssr health`.
+    BuiltIn(Vec<String>),
+    /// A Linux program.
+    Program(PathBuf),
+}
+
+/// Why there is nothing to execute: names the file and says what to do.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Entrypoint {
+    /// Looks at the file that `args` name, seen from this process's root and working
+    /// directory. `path` is the container's PATH.
+    pub fn find(args: &[String], path: Option<&str>) -> Result<Self, Unusable> {
+        let Some(command) = args.first().filter(|command| !command.is_empty()) else {
+            return Err(Unusable("the image has no entrypoint, and no command was given".to_owned()));
+        };
+        match look_up(command, path.unwrap_or(DEFAULT_PATH)) {
+            Some(found) => Self::of_file(found, args),
+            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command)),
+        }
+    }
+
+    fn of_file(file: PathBuf, args: &[String]) -> Result<Self, Unusable> {
+        let name = file.display();
+        let head = head(&file).map_err(|error| Unusable(format!("cannot read '{name}': {error}")))?;
+        match head.as_slice() {
+            [0, b'a', b's', b'm', ..] => {
+                let module = file.to_string_lossy().into_owned();
+                Ok(Self::Module([&[module], &args[1..]].concat()))
+            }
+            [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => match executable(&file) {
+                true => Ok(Self::Program(file)),
+                false => Err(Unusable(format!(
+                    "'{name}': permission denied: the file lacks the execute permission"
+                ))),
+            },
+            _ => Err(Unusable(format!(
+                "'{name}' is neither a WebAssembly module nor a Linux program (ELF or #!)"
+            ))),
+        }
+    }
+}
+
+/// Docker exits with 127 when it finds these phrases in the error.
+fn not_found(command: &str) -> Unusable {
+    let what = match command.contains('/') {
+        true => "no such file or directory in the image",
+        false => "executable file not found in $PATH",
+    };
+    Unusable(format!("'{command}': {what}: correct the entrypoint or the command"))
+}
+
+/// `ssr health`, also in the form that Docker makes of a HEALTHCHECK that is a string.
+fn built_in(args: &[String]) -> Option<Vec<String>> {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["ssr", rest @ ..] => Some(rest.iter().map(|&arg| arg.to_owned()).collect()),
+        ["/bin/sh" | "sh", "-c", line] => {
+            let words: Vec<&str> = line.split_ascii_whitespace().collect();
+            let words = words.strip_suffix(&["||", "exit", "1"]).unwrap_or(&words);
+            match words {
+                ["ssr", "health", rest @ ..] if rest.iter().all(|word| plain(word)) => {
+                    Some(words[1..].iter().map(|&word| word.to_owned()).collect())
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Whether a shell would take the word literally.
+fn plain(word: &str) -> bool {
+    word.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_.,:=@%+".contains(&byte))
+}
+
+/// The file that a command names: a path, or a name in a directory of PATH. A module is
+/// also found in the working directory.
+fn look_up(command: &str, path: &str) -> Option<PathBuf> {
+    let is_file = |file: &Path| file.metadata().is_ok_and(|metadata| metadata.is_file());
+    if command.contains('/') {
+        return Some(PathBuf::from(command)).filter(|file| is_file(file));
+    }
+    let in_path = path.split(':').filter(|directory| !directory.is_empty());
+    let mut candidates = in_path.map(|directory| Path::new(directory).join(command));
+    candidates.find(|file| is_file(file) && executable(file)).or_else(|| {
+        let module = Path::new("./").join(command);
+        let is_module = is_file(&module) && head(&module).is_ok_and(|head| head.starts_with(b"\0asm"));
+        is_module.then_some(module)
+    })
+}
+
+fn executable(file: &Path) -> bool {
+    file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+}
+
+/// The first four bytes of the file, or fewer if it is shorter.
+fn head(file: &Path) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(4);
+    File::open(file)?.take(4).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{Permissions, set_permissions, write};
+
+    fn words(args: &[&str]) -> Vec<String> {
+        args.iter().map(|&arg| arg.to_owned()).collect()
+    }
+
+    /// The entrypoint for a file with these contents and this mode.
+    fn find(bytes: &[u8], mode: u32) -> Result<Entrypoint, Unusable> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        write(file.path(), bytes).unwrap();
+        set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
+        let name = file.path().to_str().unwrap();
+        Entrypoint::find(&words(&[name, "/dist"]), None)
+    }
+
+    #[test]
+    fn a_file_is_what_its_first_bytes_say() {
+        assert!(
+            matches!(find(b"\0asm\x01\0\0\0", 0o644), Ok(Entrypoint::Module(args)) if args[1] == "/dist")
+        );
+        assert!(matches!(find(b"\x7fELF", 0o755), Ok(Entrypoint::Program(_))));
+        assert!(matches!(find(b"#!/bin/sh\n", 0o755), Ok(Entrypoint::Program(_))));
+    }
+
+    #[test]
+    fn files_that_cannot_run_are_named() {
+        assert!(find(b"#!/bin/sh\n", 0o644).unwrap_err().to_string().contains("execute permission"));
+        assert!(find(b"<html>", 0o755).unwrap_err().to_string().contains("neither"));
+        assert!(find(b"", 0o755).unwrap_err().to_string().contains("neither"));
+        let missing = Entrypoint::find(&words(&["/no/such.wasm"]), None).unwrap_err();
+        assert!(missing.to_string().contains("'/no/such.wasm'"));
+        assert!(Entrypoint::find(&[], None).is_err());
+        assert!(Entrypoint::find(&words(&[""]), None).is_err());
+    }
+
+    #[test]
+    fn a_name_is_looked_up_in_path() {
+        assert_eq!(
+            Entrypoint::find(&words(&["sh"]), Some("/nowhere::/bin")),
+            Ok(Entrypoint::Program("/bin/sh".into()))
+        );
+        assert!(Entrypoint::find(&words(&["sh"]), Some("/nowhere")).is_err());
+    }
+
+    #[test]
+    fn health_needs_no_file_in_any_form_that_engines_pass() {
+        let health = Some(words(&["health"]));
+        assert_eq!(built_in(&words(&["ssr", "health"])), health);
+        assert_eq!(built_in(&words(&["/bin/sh", "-c", "ssr health"])), health);
+        assert_eq!(built_in(&words(&["/bin/sh", "-c", " ssr health || exit 1"])), health);
+        assert_eq!(built_in(&words(&["sh", "-c", "ssr health /about"])), Some(words(&["health", "/about"])));
+        assert_eq!(built_in(&words(&["/bin/sh", "-c", "ssr health; true"])), None);
+        assert_eq!(built_in(&words(&["/bin/sh", "-c", "curl localhost"])), None);
+    }
+}

@@ -1,0 +1,8 @@
+//! The render ABI, from the host's side; docs/render-abi.md describes it.
+
+pub mod error;
+pub mod imports;
+pub mod request;
+pub mod response;
+pub mod state;
+mod wasi_stub;

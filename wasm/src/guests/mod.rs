@@ -1,0 +1,17 @@
+//! The kinds of modules that can be served.
+
+pub mod snapshot;
+
+use crate::abi::error::RenderError;
+use crate::abi::response::ResponseSink;
+
+/// A loaded guest that renders pages, on any number of threads at the same time.
+pub trait Guest: Send + Sync + 'static {
+    /// Renders the request in `input`; docs/render-abi.md describes its fields. The
+    /// response goes to `sink`. When a render fails after part of the response has been
+    /// sent, that response stays incomplete.
+    fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError>;
+
+    /// Frees the memory that renders have used. The next render loads the guest again.
+    fn unload(&self);
+}

@@ -1,0 +1,259 @@
+//! Our engine's snapshots: a fresh instance for each request.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
+
+use super::Guest;
+use crate::abi::error::{RenderError, Stop};
+use crate::abi::imports;
+use crate::abi::response::ResponseSink;
+use crate::abi::state::GuestState;
+use crate::compile::CompiledCode;
+use crate::detect;
+use crate::engine;
+use crate::interrupt::{Interruption, TimeLimit};
+use crate::limits::Limits;
+use crate::memory_trim;
+
+/// Why a module cannot be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The module is at fault: what is wrong and what to do.
+    #[error("{0}")]
+    Module(String),
+    /// The engine failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A site's module.
+pub struct Site {
+    name: String,
+    limits: Limits,
+    backend: &'static str,
+    /// Where the code can be mapped from again; `None` if it was compiled in this process.
+    code: Option<CompiledCode>,
+    /// `None` while the site is unloaded.
+    loaded: Mutex<Option<Arc<LoadedModule>>>,
+}
+
+/// What renders need: the engine with its memories, and the code.
+struct LoadedModule {
+    engine: Engine,
+    instance: InstancePre<GuestState>,
+    exports: Exports,
+    time_limit: TimeLimit,
+    /// How many renders each of the pool's memories, by address, has seen.
+    renders: Mutex<HashMap<usize, u32>>,
+}
+
+/// A memory is warmed again after this many renders. Its pages normally stay mapped; a
+/// render that writes to very many pages makes the engine unmap some.
+const WARM_INTERVAL: u32 = 64;
+
+/// The first render of a memory that warms it. The very first one does not: somebody
+/// is waiting for the site to start, and may want no other page.
+const FIRST_WARM_RENDER: u32 = 2;
+
+/// The exports that the render ABI demands.
+struct Exports {
+    memory: ModuleExport,
+    input: ModuleExport,
+    render: ModuleExport,
+    /// Called now and then where the pages of finished renders are kept and restored.
+    warm: Option<ModuleExport>,
+}
+
+fn internal(error: wasmtime::Error) -> LoadError {
+    LoadError::Internal(format!("{error:#}"))
+}
+
+fn no_clock_thread(error: std::io::Error) -> LoadError {
+    LoadError::Internal(format!("cannot start the thread that ends long renders: {error}"))
+}
+
+impl Site {
+    /// Compiles the module in `bytes`; `name` is what log lines call it.
+    pub fn compile(name: &str, bytes: &[u8], limits: &Limits) -> Result<Self, LoadError> {
+        Self::compile_for(name, bytes, limits, Interruption::cheapest())
+    }
+
+    /// The same, with a choice of how long renders are interrupted.
+    pub fn compile_for(
+        name: &str,
+        bytes: &[u8],
+        limits: &Limits,
+        interruption: Interruption,
+    ) -> Result<Self, LoadError> {
+        detect::check(bytes).map_err(LoadError::Module)?;
+        let engine = engine::for_rendering(interruption, limits).map_err(internal)?;
+        let module = Module::from_binary(&engine, bytes).map_err(|error| {
+            LoadError::Module(format!("it does not compile: {error:#}; build it again with `ssr build`"))
+        })?;
+        let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock_thread)?;
+        let Some(time_limit) = time_limit else {
+            log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");
+            return Self::compile_for(name, bytes, limits, Interruption::Epoch);
+        };
+        Ok(Self::new(LoadedModule::link(&module, time_limit, limits)?, name, None, limits))
+    }
+
+    /// Maps compiled code.
+    pub fn load(name: &str, code: CompiledCode, limits: &Limits) -> Result<Self, LoadError> {
+        Ok(Self::new(LoadedModule::map(name, &code, limits)?, name, Some(code), limits))
+    }
+
+    fn new(loaded: LoadedModule, name: &str, code: Option<CompiledCode>, limits: &Limits) -> Self {
+        Self {
+            name: name.to_owned(),
+            limits: limits.clone(),
+            backend: engine::backend(&loaded.engine),
+            code,
+            loaded: Mutex::new(Some(Arc::new(loaded))),
+        }
+    }
+
+    /// The back end's name.
+    pub fn backend(&self) -> &'static str {
+        self.backend
+    }
+
+    fn loaded(&self) -> Result<Arc<LoadedModule>, RenderError> {
+        let mut loaded = self.loaded.lock();
+        if let (None, Some(code)) = (&*loaded, &self.code) {
+            let mapped = LoadedModule::map(&self.name, code, &self.limits);
+            *loaded = Some(Arc::new(mapped.map_err(|error| RenderError::NotLoaded(error.to_string()))?));
+        }
+        // A site without a file of code is never unloaded.
+        loaded.clone().ok_or_else(|| RenderError::NotLoaded("its code is gone".to_owned()))
+    }
+}
+
+impl Guest for Site {
+    fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError> {
+        self.loaded()?.render(input, sink, &self.limits)
+    }
+
+    /// Does nothing if the code was compiled in this process. Loading takes milliseconds.
+    fn unload(&self) {
+        if self.code.is_none() {
+            return;
+        }
+        *self.loaded.lock() = None;
+        memory_trim::trim_heap();
+    }
+}
+
+impl LoadedModule {
+    fn map(name: &str, code: &CompiledCode, limits: &Limits) -> Result<Self, LoadError> {
+        let file = code.file.try_clone().map_err(|error| LoadError::Internal(error.to_string()))?;
+        let engine = engine::for_rendering(code.interruption, limits).map_err(internal)?;
+        // SAFETY: the file was written by this binary's own compiler and reached this process
+        // by way of a directory that only the node's administrator can write to.
+        let module = unsafe { Module::deserialize_open_file(&engine, file) }.map_err(internal)?;
+        let time_limit = TimeLimit::start(&engine, &module, code.interruption).map_err(no_clock_thread)?;
+        let time_limit = time_limit.ok_or_else(|| {
+            LoadError::Internal(format!(
+                "the compiled code of {name} is for another kind of machine: its renders cannot be interrupted"
+            ))
+        })?;
+        Self::link(&module, time_limit, limits)
+    }
+
+    fn link(module: &Module, time_limit: TimeLimit, limits: &Limits) -> Result<Self, LoadError> {
+        let export = |name: &str| {
+            module.get_export_index(name).ok_or_else(|| {
+                LoadError::Module(format!(
+                    "it lacks the export '{name}' of the render ABI; build it again with `ssr build`"
+                ))
+            })
+        };
+        let exports = Exports {
+            memory: export("memory")?,
+            input: export("ssr_input")?,
+            render: export("ssr_render")?,
+            warm: module.get_export_index("ssr_warm").filter(|_| engine::keeps_pages()),
+        };
+        if let Some(needed) = module.resources_required().max_initial_memory_size
+            && needed > limits.render_memory_limit as u64
+        {
+            return Err(LoadError::Module(format!(
+                "it needs {} MiB of memory to start with, but SSR_RENDER_MEMORY_LIMIT allows {} MiB; raise it",
+                needed.div_ceil(1 << 20),
+                limits.render_memory_limit >> 20
+            )));
+        }
+        let engine = module.engine().clone();
+        let instance =
+            imports::linker(&engine).and_then(|linker| linker.instantiate_pre(module)).map_err(|error| {
+                LoadError::Module(format!("it does not link: {error:#}; build it again with `ssr build`"))
+            })?;
+        // Now rather than during the first request.
+        module.initialize_copy_on_write_image().map_err(internal)?;
+        Ok(Self { engine, instance, exports, time_limit, renders: Mutex::default() })
+    }
+
+    fn render(&self, input: &[u8], sink: ResponseSink, limits: &Limits) -> Result<(), RenderError> {
+        let timeout = limits.render_timeout;
+        let state = GuestState::for_response(sink, timeout, limits.render_memory_limit);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(GuestState::limiter);
+        let limited = self.time_limit.limit(&mut store, timeout);
+        let result = self.call(&mut store, input);
+        let reached = limited.reached();
+        drop(limited);
+        result.map_err(|error| explain(&error, reached, timeout))?;
+        let state = store.data_mut();
+        match state.take_failure() {
+            Some(failure) => Err(failure.into()),
+            None if state.ended() => Ok(()),
+            None => Err(RenderError::Incomplete),
+        }
+    }
+
+    fn call(&self, store: &mut Store<GuestState>, input: &[u8]) -> wasmtime::Result<()> {
+        let instance = self.instance.instantiate(&mut *store)?;
+        let missing = || wasmtime::Error::msg("an export of the render ABI has the wrong type");
+        let mut export = |export| instance.get_module_export(&mut *store, export).ok_or_else(missing);
+        let memory = export(&self.exports.memory)?.into_memory().ok_or_else(missing)?;
+        let make_room = export(&self.exports.input)?.into_func().ok_or_else(missing)?;
+        let render = export(&self.exports.render)?.into_func().ok_or_else(missing)?;
+        let warm = self.exports.warm.as_ref().map(&mut export).transpose()?.and_then(Extern::into_func);
+        store.data_mut().memory = Some(memory);
+        if let Some(warm) = warm
+            && self.is_cold(memory.data_ptr(&*store).addr())
+        {
+            warm.typed::<(), ()>(&*store)?.call(&mut *store, ())?;
+        }
+        let length = u32::try_from(input.len())?;
+        let at = make_room.typed::<u32, u32>(&*store)?.call(&mut *store, length)?;
+        memory.write(&mut *store, at as usize, input)?;
+        render.typed::<(), ()>(&*store)?.call(&mut *store, ())
+    }
+
+    /// Whether the memory at this address should be warmed before it is used.
+    fn is_cold(&self, memory: usize) -> bool {
+        let mut renders = self.renders.lock();
+        let renders = renders.entry(memory).or_default();
+        *renders = renders.wrapping_add(1);
+        *renders % WARM_INTERVAL == FIRST_WARM_RENDER
+    }
+}
+
+/// Why a call failed; `time_is_up` says whether the time limit was reached.
+fn explain(error: &wasmtime::Error, time_is_up: bool, timeout: Duration) -> RenderError {
+    if let Some(Stop(error)) = error.downcast_ref() {
+        return error.clone();
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(_) if time_is_up => RenderError::TimedOut(timeout),
+        Some(Trap::Interrupt) => RenderError::TimedOut(timeout),
+        Some(Trap::StackOverflow) => RenderError::StackExhausted,
+        Some(trap) => RenderError::Trapped(trap.to_string()),
+        None => RenderError::Trapped(format!("{error:#}")),
+    }
+}

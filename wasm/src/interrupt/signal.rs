@@ -1,0 +1,368 @@
+//! Time limits by signals: compiled code runs without any check, and a render that
+//! takes too long is made to trap wherever it is.
+//!
+//! A watching thread sends the render's thread a signal. If the handler finds the
+//! thread in one of the module's functions, it moves it to an instruction of that
+//! module that always traps, one that wasmtime itself has recorded as a trap
+//! (`unreachable`, or a failed stack check). An ordinary trap follows, which unwinds to
+//! where the module was entered. This is safe at any instruction of a function:
+//! wasmtime unwinds from its own entry frame and needs nothing of the frames between.
+//! Anywhere else (host functions, wasmtime's trampolines) the handler leaves the thread
+//! alone, and the signal is sent again a millisecond later.
+
+use std::cell::Cell;
+use std::io;
+use std::mem::MaybeUninit;
+use std::ops::Range;
+use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use wasmtime::Module;
+
+use super::trap;
+
+/// Whether this works on this machine.
+pub const SUPPORTED: bool = true;
+
+/// The signal. It is ignored by default, so one that somebody else sends does no harm
+/// before the handler is installed.
+const SIGNAL: libc::c_int = libc::SIGURG;
+
+/// How long until the signal is sent again.
+const RESEND_INTERVAL: Duration = Duration::from_millis(1);
+
+/// A module's compiled code, by address.
+struct Code {
+    /// Starts and ends of its functions, sorted.
+    functions: Vec<(usize, usize)>,
+    /// An instruction that always traps.
+    trap: usize,
+    /// Keeps the code mapped.
+    _module: Module,
+}
+
+impl Code {
+    /// `None` if the module has no instruction that always traps.
+    fn of(module: &Module) -> Option<Self> {
+        let base = module.text().as_ptr().addr();
+        // SAFETY: wasmtime's own image of the module, which lives as long as the module.
+        let image = unsafe {
+            let Range { start, end } = module.image_range();
+            std::slice::from_raw_parts(start, end.offset_from_unsigned(start))
+        };
+        let offset = trap::find(image)?;
+        let mut functions: Vec<_> = module
+            .functions()
+            .map(|function| (base + function.offset, base + function.offset + function.len))
+            .collect();
+        functions.sort_unstable();
+        Some(Self { functions, trap: base + offset, _module: module.clone() })
+    }
+
+    fn contains(&self, address: usize) -> bool {
+        let after = self.functions.partition_point(|&(start, _)| start <= address);
+        after > 0 && address < self.functions[after - 1].1
+    }
+}
+
+/// A render, as the signal handler sees it.
+struct Running {
+    code: Arc<Code>,
+    /// Whether its time is up.
+    expired: AtomicBool,
+}
+
+thread_local! {
+    /// What this thread renders, or null. Neither initialized lazily nor dropped, so a
+    /// signal handler may read it.
+    static RUNNING: Cell<*const Running> = const { Cell::new(ptr::null()) };
+    /// Whether this thread has the signal unblocked.
+    static UNBLOCKED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends renders of one module.
+pub struct Signals {
+    code: Arc<Code>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Default)]
+struct Watch {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    renders: Vec<Render>,
+    /// When the watching thread looks next; `None` while there is no render.
+    next_look: Option<Instant>,
+    /// Tells the watching thread to end.
+    stopped: bool,
+}
+
+struct Render {
+    deadline: Instant,
+    /// The kernel's thread id: musl's `pthread_t` is a pointer.
+    thread: libc::pid_t,
+    running: Arc<Running>,
+}
+
+/// A render under a time limit, until the value is dropped.
+pub struct Limited<'a> {
+    watch: &'a Watch,
+    running: Arc<Running>,
+}
+
+impl Signals {
+    /// Starts the watching thread, which ends with the value. `Ok(None)` if this module
+    /// has no instruction that always traps.
+    pub fn start(module: &Module) -> io::Result<Option<Self>> {
+        let Some(code) = Code::of(module) else { return Ok(None) };
+        install_handler()?;
+        let watch = Arc::new(Watch::default());
+        let watched = Arc::clone(&watch);
+        std::thread::Builder::new()
+            .name("ssr-clock".to_owned())
+            .stack_size(64 << 10)
+            .spawn(move || watched.run())?;
+        Ok(Some(Self { code: Arc::new(code), watch }))
+    }
+
+    /// Ends this thread's calls into the module that take longer than `limit`,
+    /// until the returned value is dropped.
+    pub fn limit(&self, limit: Duration) -> Limited<'_> {
+        unblock();
+        let running = Arc::new(Running { code: Arc::clone(&self.code), expired: AtomicBool::new(false) });
+        RUNNING.set(Arc::as_ptr(&running));
+        let deadline = Instant::now() + limit;
+        // SAFETY: has no requirements.
+        let thread = unsafe { libc::gettid() };
+        let mut state = self.watch.state.lock();
+        state.renders.push(Render { deadline, thread, running: Arc::clone(&running) });
+        if state.next_look.is_none_or(|next| deadline < next) {
+            self.watch.changed.notify_one();
+        }
+        Limited { watch: &self.watch, running }
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.watch.state.lock().stopped = true;
+        self.watch.changed.notify_one();
+    }
+}
+
+impl Limited<'_> {
+    /// Whether the limit was reached.
+    pub fn reached(&self) -> bool {
+        self.running.expired.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Limited<'_> {
+    fn drop(&mut self) {
+        RUNNING.set(ptr::null());
+        // Under the lock: from here on no signal is sent for this render.
+        self.watch.state.lock().renders.retain(|render| !Arc::ptr_eq(&render.running, &self.running));
+    }
+}
+
+impl Watch {
+    fn run(&self) {
+        let mut state = self.state.lock();
+        while !state.stopped {
+            let now = Instant::now();
+            let look = |render: &Render| {
+                if render.deadline > now {
+                    return render.deadline;
+                }
+                render.running.expired.store(true, Ordering::Relaxed);
+                // The thread exists: it removes its render from the list, under the lock that
+                // is held here, before it ends.
+                signal(render.thread);
+                now + RESEND_INTERVAL
+            };
+            state.next_look = state.renders.iter().map(look).min();
+            match state.next_look {
+                None => self.changed.wait(&mut state),
+                Some(next) => drop(self.changed.wait_until(&mut state, next)),
+            }
+        }
+    }
+}
+
+/// Sends the signal to a thread of this process.
+fn signal(thread: libc::pid_t) {
+    // SAFETY: takes numbers only; at worst there is no such thread.
+    unsafe { libc::syscall(libc::SYS_tgkill, libc::getpid(), thread, SIGNAL) };
+}
+
+fn install_handler() -> io::Result<()> {
+    static INSTALLED: Once = Once::new();
+    let mut result = Ok(());
+    INSTALLED.call_once(|| {
+        // SAFETY: an all-zero sigaction is valid, and the handler is async-signal-safe: it
+        // reads memory that outlives it and allocates nothing. It runs on the alternate
+        // stack that wasmtime gives the threads that call it.
+        unsafe {
+            let mut action: libc::sigaction = MaybeUninit::zeroed().assume_init();
+            action.sa_sigaction = on_signal as *const () as usize;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
+            if libc::sigaction(SIGNAL, &action, ptr::null_mut()) != 0 {
+                result = Err(io::Error::last_os_error());
+            }
+        }
+    });
+    result
+}
+
+/// Unblocks the signal on this thread, whatever mask it has inherited.
+fn unblock() {
+    if UNBLOCKED.replace(true) {
+        return;
+    }
+    // SAFETY: the set is initialised by `sigemptyset`.
+    unsafe {
+        let mut set = MaybeUninit::uninit();
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), SIGNAL);
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), ptr::null_mut());
+    }
+}
+
+extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut libc::c_void) {
+    let running = RUNNING.get();
+    if running.is_null() {
+        return;
+    }
+    // SAFETY: what `RUNNING` points to lives until this same thread has cleared it, and
+    // the kernel passes SA_SIGINFO handlers a ucontext of their own.
+    let (running, context) = unsafe { (&*running, &mut *context.cast::<libc::ucontext_t>()) };
+    if !running.expired.load(Ordering::Relaxed) {
+        return;
+    }
+    #[cfg(target_arch = "x86_64")]
+    let instruction = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
+    #[cfg(target_arch = "aarch64")]
+    let instruction = &mut context.uc_mcontext.pc;
+    if running.code.contains(*instruction as usize) {
+        *instruction = running.code.trap as _;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::{Config, Engine, Instance, Store, Trap};
+
+    fn module(wat: &str) -> (Engine, Module) {
+        let mut config = Config::new();
+        config.wasm_backtrace_max_frames(None);
+        let engine = Engine::new(&config).unwrap();
+        let module = Module::new(&engine, wat::parse_str(wat).unwrap()).unwrap();
+        (engine, module)
+    }
+
+    /// Calls the export `run` under a limit; returns whether the limit ended it.
+    fn run(engine: &Engine, module: &Module, signals: &Signals, limit: Duration) -> bool {
+        let mut store = Store::new(engine, ());
+        let instance = Instance::new(&mut store, module, &[]).unwrap();
+        let run = instance.get_typed_func::<(), ()>(&mut store, "run").unwrap();
+        let limited = signals.limit(limit);
+        let result = run.call(&mut store, ());
+        assert_eq!(result.is_err(), limited.reached());
+        if let Err(error) = result {
+            assert!(error.downcast_ref::<Trap>().is_some(), "{error:?}");
+        }
+        limited.reached()
+    }
+
+    /// Every kind of endless loop in compiled code: with and without calls, memory
+    /// accesses and checks.
+    const ENDLESS: [&str; 5] = [
+        "(loop br 0)",
+        "(local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) br 0)",
+        "(loop (i32.store (i32.const 8) (i32.load (i32.const 8))) br 0)",
+        "(loop (call $leaf) br 0)",
+        "(loop (drop (call $deep (i32.const 50))) br 0)",
+    ];
+
+    fn endless(body: &str) -> String {
+        format!(
+            "(module (memory 1) (func $leaf) (func $never unreachable)
+               (func $deep (param i32) (result i32)
+                 (if (result i32) (local.get 0)
+                   (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (i32.const 0))))
+               (func (export \"run\") {body}) (export \"never\" (func $never)))"
+        )
+    }
+
+    #[test]
+    fn every_kind_of_endless_loop_is_ended_again_and_again() {
+        for body in ENDLESS {
+            let (engine, module) = module(&endless(body));
+            let signals = Signals::start(&module).unwrap().expect("a trap to go to");
+            for _ in 0..20 {
+                assert!(run(&engine, &module, &signals, Duration::from_millis(3)), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn calls_that_end_in_time_are_left_alone() {
+        let (engine, module) = module(&endless("(drop (call $deep (i32.const 10)))"));
+        let signals = Signals::start(&module).unwrap().unwrap();
+        for _ in 0..1000 {
+            assert!(!run(&engine, &module, &signals, Duration::from_secs(60)));
+        }
+    }
+
+    #[test]
+    fn renders_on_many_threads_each_end_by_their_own_limit() {
+        let (engine, module) = module(&endless(ENDLESS[4]));
+        let signals = Signals::start(&module).unwrap().unwrap();
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (engine, module, signals) = (&engine, &module, &signals);
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let limit = Duration::from_micros(100 + 700 * ((number + round) % 5));
+                        assert!(run(engine, module, signals, limit));
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_module_without_a_trap_instruction_is_rejected() {
+        let (_, module) = module("(module (func (export \"run\") (loop br 0)))");
+        assert!(Signals::start(&module).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_stray_signal_does_nothing() {
+        let (engine, module) = module(&endless("(drop (call $deep (i32.const 1000)))"));
+        let signals = Signals::start(&module).unwrap().unwrap();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            // SAFETY: has no requirements.
+            let renders = unsafe { libc::gettid() };
+            let done = &done;
+            scope.spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    signal(renders);
+                }
+            });
+            for _ in 0..2000 {
+                assert!(!run(&engine, &module, &signals, Duration::from_secs(60)));
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+    }
+}

@@ -1,0 +1,37 @@
+//! Stands in for signals where modules are not compiled to machine code, so that no
+//! signal can end them.
+
+use std::convert::Infallible;
+use std::io;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use wasmtime::Module;
+
+/// Whether this works on this machine.
+pub const SUPPORTED: bool = false;
+
+/// Never exists.
+pub struct Signals(Infallible);
+
+/// Never exists.
+pub struct Limited<'a>(Infallible, PhantomData<&'a ()>);
+
+impl Signals {
+    /// Always `Ok(None)`.
+    pub fn start(_module: &Module) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Never called.
+    pub fn limit(&self, _limit: Duration) -> Limited<'_> {
+        match self.0 {}
+    }
+}
+
+impl Limited<'_> {
+    /// Never called.
+    pub fn reached(&self) -> bool {
+        match self.0 {}
+    }
+}

@@ -1,0 +1,34 @@
+//! What renders may use.
+
+use std::time::Duration;
+
+/// The default of [`Limits::render_memory_limit`], in bytes.
+pub const DEFAULT_RENDER_MEMORY_LIMIT: usize = 128 << 20;
+
+/// Limits of one site's renders.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Concurrent renders; as many threads and memories are kept.
+    pub render_threads: usize,
+    /// Longest time for one render, including the time that a slow client takes to
+    /// read a streamed response.
+    pub render_timeout: Duration,
+    /// Most linear memory of one render, in bytes.
+    pub render_memory_limit: usize,
+    /// Requests that may wait for a render thread.
+    pub render_queue: usize,
+    /// Longest wait for a render to begin.
+    pub queue_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            render_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            render_timeout: Duration::from_secs(10),
+            render_memory_limit: DEFAULT_RENDER_MEMORY_LIMIT,
+            render_queue: 64,
+            queue_timeout: Duration::from_secs(10),
+        }
+    }
+}

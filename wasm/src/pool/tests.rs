@@ -1,0 +1,164 @@
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use bytes::Bytes;
+
+use super::*;
+use crate::abi::response::ResponseHead;
+
+/// Long enough to wait for anything that happens at all.
+const HANG: Duration = Duration::from_secs(30);
+
+/// Tells when a render begins and does what it is told, once for each render.
+struct Scripted {
+    events: Sender<&'static str>,
+    steps: Mutex<Receiver<Step>>,
+}
+
+enum Step {
+    Respond,
+    Fail,
+}
+
+impl Guest for Scripted {
+    fn render(&self, _input: &[u8], sink: ResponseSink) -> Result<(), RenderError> {
+        let _ = self.events.send("render");
+        let step = self.steps.lock().recv().unwrap();
+        match step {
+            Step::Fail => Err(RenderError::Incomplete),
+            Step::Respond => {
+                let head = ResponseHead { status: 200, headers: String::new() };
+                sink.parts.try_send(ResponsePart::Whole(head, Bytes::new())).unwrap();
+                Ok(())
+            }
+        }
+    }
+
+    fn unload(&self) {
+        let _ = self.events.send("unload");
+    }
+}
+
+struct Fixture {
+    pool: RenderPool,
+    events: Receiver<&'static str>,
+    steps: Sender<Step>,
+    runtime: tokio::runtime::Runtime,
+}
+
+fn fixture(limits: Limits, idle_time: Duration) -> Fixture {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.unwrap();
+    let ((told, events), (steps, script)) = (channel(), channel());
+    let guest = Box::new(Scripted { events: told, steps: Mutex::new(script) });
+    let pool = RenderPool::start_with(guest, &[], &limits, runtime.handle(), idle_time).unwrap();
+    Fixture { pool, events, steps, runtime }
+}
+
+fn limits(render_threads: usize, render_queue: usize) -> Limits {
+    Limits { render_threads, render_queue, queue_timeout: HANG, ..Limits::default() }
+}
+
+impl Fixture {
+    fn submit(&self) -> Result<mpsc::Receiver<ResponsePart>, Busy> {
+        let headers = "";
+        self.pool.submit(&RenderRequest { id: "1", method: "GET", url: "", path: "/", headers, body: None })
+    }
+
+    fn next_event(&self) -> &'static str {
+        self.events.recv_timeout(HANG).unwrap()
+    }
+
+    fn receive(&self, mut response: mpsc::Receiver<ResponsePart>) -> Option<ResponsePart> {
+        self.runtime.block_on(async { tokio::time::timeout(HANG, response.recv()).await }).unwrap()
+    }
+
+    fn threads(&self) -> usize {
+        self.pool.shared.state.lock().threads
+    }
+}
+
+#[test]
+fn one_page_after_another_uses_one_thread() {
+    let fixture = fixture(limits(4, 4), HANG);
+    for _ in 0..100 {
+        let response = fixture.submit().unwrap();
+        fixture.steps.send(Step::Respond).unwrap();
+        assert!(matches!(fixture.receive(response), Some(ResponsePart::Whole(..))));
+    }
+    assert_eq!(fixture.threads(), 1);
+}
+
+#[test]
+fn concurrent_renders_get_threads_of_their_own_up_to_the_limit() {
+    let fixture = fixture(limits(3, 8), HANG);
+    let responses: Vec<_> = (0..5).map(|_| fixture.submit().unwrap()).collect();
+    for _ in 0..3 {
+        assert_eq!(fixture.next_event(), "render");
+    }
+    assert_eq!((fixture.threads(), fixture.pool.unfinished()), (3, 5));
+    assert!(fixture.events.try_recv().is_err(), "a fourth render runs");
+    for _ in 0..5 {
+        fixture.steps.send(Step::Respond).unwrap();
+    }
+    for response in responses {
+        assert!(matches!(fixture.receive(response), Some(ResponsePart::Whole(..))));
+    }
+}
+
+#[test]
+fn a_full_queue_is_busy_and_takes_jobs_again_when_one_is_done() {
+    let fixture = fixture(limits(1, 2), HANG);
+    let first = fixture.submit().unwrap();
+    assert_eq!(fixture.next_event(), "render");
+    let waiting = [fixture.submit().unwrap(), fixture.submit().unwrap()];
+    assert!(fixture.submit().is_err());
+    fixture.steps.send(Step::Respond).unwrap();
+    assert!(fixture.receive(first).is_some());
+    assert_eq!(fixture.next_event(), "render");
+    assert!(fixture.submit().is_ok());
+    drop(waiting);
+    for _ in 0..3 {
+        fixture.steps.send(Step::Respond).unwrap();
+    }
+}
+
+#[test]
+fn a_request_whose_client_has_gone_or_that_waited_too_long_is_not_rendered() {
+    let patience = Duration::from_millis(30);
+    let fixture = fixture(Limits { queue_timeout: patience, ..limits(1, 4) }, HANG);
+    let first = fixture.submit().unwrap();
+    assert_eq!(fixture.next_event(), "render");
+    drop(fixture.submit().unwrap());
+    let late = fixture.submit().unwrap();
+    std::thread::sleep(2 * patience);
+    fixture.steps.send(Step::Respond).unwrap();
+    assert!(fixture.receive(first).is_some());
+    let failed = fixture.receive(late);
+    assert!(matches!(failed, Some(ResponsePart::Failed(RenderError::Queued(_)))), "{failed:?}");
+    assert!(fixture.events.try_recv().is_err(), "it was rendered all the same");
+}
+
+#[test]
+fn a_failed_render_says_why_and_its_thread_goes_on() {
+    let fixture = fixture(limits(1, 4), HANG);
+    for step in [Step::Fail, Step::Respond] {
+        let fails = matches!(step, Step::Fail);
+        let response = fixture.submit().unwrap();
+        fixture.steps.send(step).unwrap();
+        let part = fixture.receive(response);
+        assert_eq!(matches!(part, Some(ResponsePart::Failed(RenderError::Incomplete))), fails, "{part:?}");
+    }
+    assert_eq!(fixture.threads(), 1);
+}
+
+#[test]
+fn idle_threads_end_with_the_guest_unloaded_and_the_next_request_starts_one() {
+    let fixture = fixture(limits(2, 4), Duration::from_millis(20));
+    assert_eq!(fixture.next_event(), "unload");
+    assert_eq!(fixture.threads(), 0);
+    let response = fixture.submit().unwrap();
+    assert_eq!(fixture.next_event(), "render");
+    fixture.steps.send(Step::Respond).unwrap();
+    assert!(fixture.receive(response).is_some());
+    assert_eq!(fixture.next_event(), "unload");
+}
