@@ -6,7 +6,7 @@ use anyhow::Context;
 use tar::{EntryType, Header};
 
 use super::layer::Layer;
-use super::manifest::{self, Blob, Settings};
+use super::manifest::{self, Blob, ImageOptions};
 use super::name::ImageName;
 
 /// An image ready to be written.
@@ -21,15 +21,15 @@ pub struct Archive {
 
 impl Archive {
     /// Makes the documents that describe the layer under the given name.
-    pub fn new(name: &ImageName, settings: &Settings, layer: Layer) -> anyhow::Result<Self> {
-        let config = manifest::config(settings, &layer)?;
+    pub fn new(name: &ImageName, options: &ImageOptions, layer: Layer) -> anyhow::Result<Self> {
+        let config = manifest::config(options, &layer)?;
         let manifest = manifest::manifest(&config, &layer)?;
         let documents = vec![
             ("index.json", manifest::index(name, &manifest)?),
             ("manifest.json", manifest::docker(name, &config, &layer)?),
             ("oci-layout", manifest::layout()?),
         ];
-        Ok(Self { documents, config, manifest, layer, mtime: settings.created })
+        Ok(Self { documents, config, manifest, layer, mtime: options.created })
     }
 
     /// The image's digest, which is its manifest's.

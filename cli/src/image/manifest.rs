@@ -25,7 +25,7 @@ const PORT: &str = "8080/tcp";
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Options of the image.
-pub struct Settings {
+pub struct ImageOptions {
     /// Environment variables, in the order given.
     pub env: Vec<(String, String)>,
     /// Labels.
@@ -56,8 +56,8 @@ impl Blob {
 }
 
 /// The image's configuration: the process to run, its environment and the layer.
-pub fn config(settings: &Settings, layer: &Layer) -> anyhow::Result<Blob> {
-    let created = UNIX_EPOCH + Duration::from_secs(settings.created);
+pub fn config(options: &ImageOptions, layer: &Layer) -> anyhow::Result<Blob> {
+    let created = UNIX_EPOCH + Duration::from_secs(options.created);
     let created = humantime::format_rfc3339_seconds(created).to_string();
     let history = HistoryBuilder::default().created(&created).created_by("ssr image").build()?;
     let rootfs =
@@ -66,31 +66,31 @@ pub fn config(settings: &Settings, layer: &Layer) -> anyhow::Result<Blob> {
         .created(created)
         .architecture(Arch::Wasm)
         .os(wasi())
-        .config(process(settings)?)
+        .config(process(options)?)
         .rootfs(rootfs)
         .history([history])
         .build()?;
     Blob::new(config)
 }
 
-fn process(settings: &Settings) -> anyhow::Result<Config> {
+fn process(options: &ImageOptions) -> anyhow::Result<Config> {
     let mut config = ConfigBuilder::default()
         .entrypoint([format!("/{MODULE}")])
         .cmd([format!("/{ASSETS}")])
         .exposed_ports([PORT.to_owned()])
         .working_dir("/")
         .stop_signal("SIGTERM");
-    if let Some(user) = &settings.user {
+    if let Some(user) = &options.user {
         config = config.user(user);
     }
     let mut env = Vec::new();
-    if !settings.env.iter().any(|(name, _)| name == "PATH") {
+    if !options.env.iter().any(|(name, _)| name == "PATH") {
         env.push(PATH.to_owned());
     }
-    env.extend(settings.env.iter().map(|(k, v)| format!("{k}={v}")));
+    env.extend(options.env.iter().map(|(k, v)| format!("{k}={v}")));
     config = config.env(env);
-    if !settings.labels.is_empty() {
-        let labels: HashMap<_, _> = settings.labels.iter().cloned().collect();
+    if !options.labels.is_empty() {
+        let labels: HashMap<_, _> = options.labels.iter().cloned().collect();
         config = config.labels(labels);
     }
     Ok(config.build()?)

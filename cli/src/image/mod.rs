@@ -15,7 +15,7 @@ mod name;
 
 use crate::output::Output;
 use archive::Archive;
-use manifest::Settings;
+use manifest::ImageOptions;
 use name::ImageName;
 
 /// Arguments of `ssr image`.
@@ -49,7 +49,7 @@ pub struct ImageArgs {
 /// written, and a file appears under its name only when it is complete.
 pub fn run(args: ImageArgs) -> anyhow::Result<()> {
     let name: ImageName = args.tag.parse()?;
-    let settings = Settings {
+    let options = ImageOptions {
         env: pairs("--env", &args.env)?,
         labels: pairs("--label", &args.label)?,
         user: args.user.map(user).transpose()?,
@@ -64,8 +64,8 @@ pub fn run(args: ImageArgs) -> anyhow::Result<()> {
             args.output.display()
         );
     }
-    let layer = layer::build(&args.wasm, &args.assets, settings.created)?;
-    let archive = Archive::new(&name, &settings, layer)?;
+    let layer = layer::build(&args.wasm, &args.assets, options.created)?;
+    let archive = Archive::new(&name, &options, layer)?;
     eprintln!(
         "{name} (wasi/wasm, {} files, {} KiB compressed, {})",
         archive.files(),

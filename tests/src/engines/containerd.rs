@@ -6,9 +6,11 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use super::config;
+use parking_lot::Mutex;
+
 use crate::images::Image;
 use crate::shell::{self, Output};
 use crate::{leaks, under_test};
@@ -60,7 +62,7 @@ impl Containerd {
     /// The containerd that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Containerd>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         shared.upgrade().unwrap_or_else(|| {
             let containerd = Arc::new(Self::start());
             *shared = Arc::downgrade(&containerd);

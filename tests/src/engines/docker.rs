@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, OnceLock, Weak};
+
+use parking_lot::Mutex;
 
 use crate::images::Image;
 use crate::shell::{self, Output};
@@ -28,7 +30,7 @@ impl Docker {
     /// The Docker that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
         static SHARED: Mutex<Weak<Docker>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shared = SHARED.lock();
         shared.upgrade().unwrap_or_else(|| {
             let docker = Arc::new(Self::start());
             *shared = Arc::downgrade(&docker);
@@ -112,7 +114,7 @@ impl Docker {
 
     /// Stops dockerd as an upgrade does, and starts it again.
     pub fn restart_dockerd(&self) {
-        let mut dockerd_now = lock(&self.dockerd);
+        let mut dockerd_now = self.dockerd.lock();
         shell::signal(dockerd_now.id(), "TERM");
         shell::wait(&mut dockerd_now);
         *dockerd_now = dockerd(self.dir.path());
@@ -121,7 +123,7 @@ impl Docker {
 
     /// Kills containerd and starts it again.
     pub fn restart_containerd(&self) {
-        let mut containerd_now = lock(&self.containerd);
+        let mut containerd_now = self.containerd.lock();
         shell::signal(containerd_now.id(), "KILL");
         shell::wait(&mut containerd_now);
         *containerd_now = containerd(self.dir.path());
@@ -150,10 +152,6 @@ impl Docker {
 
 fn cgroup_name(dir: &Path) -> String {
     dir.file_name().expect("a name").to_string_lossy().into_owned()
-}
-
-fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
-    child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn containerd(dir: &Path) -> Child {
@@ -190,7 +188,7 @@ impl Drop for Docker {
         let clean = shell::poll_for(shell::SETTLE_TIMEOUT, || left().is_empty().then_some(()));
         let left = left();
         for daemon in [&self.dockerd, &self.containerd] {
-            let mut daemon = lock(daemon);
+            let mut daemon = daemon.lock();
             shell::signal(daemon.id(), "TERM");
             let _ = shell::wait(&mut daemon);
         }
