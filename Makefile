@@ -13,7 +13,9 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 
 # Tests by what they need: `ctr_*` any containerd, `docker_*` Docker, `containerd17_*` and
 # `containerd2_*` that version of containerd or a later one.
-E2E = cargo test --package ssr-e2e
+# Of the whole workspace, as the unit tests: cargo chooses dependencies' features by what is
+# selected, and would compile them again for another selection.
+E2E = cargo test --workspace
 # $(call test-in,trixie) runs tests in another Debian release, with its containerd and Docker.
 test-in = $(E2E) --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", "$(1)"]'
 # On so slow a machine ctr itself loses the end of an input that arrives before the process.
