@@ -201,16 +201,16 @@ fn an_incomplete_request_does_not_hold_its_connection() {
 }
 
 /// A connection that gives up waiting for the server after 20 seconds.
-fn connect(server: &Server) -> std::net::TcpStream {
-    let stream = std::net::TcpStream::connect(server.address()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream
+fn connect(server: &Server) -> std::io::Result<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect(server.address())?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    Ok(stream)
 }
 
 #[test]
 fn an_idle_connection_is_closed_but_not_one_whose_page_takes_longer() {
     let server = start(&["--idle-timeout", "300ms"]);
-    let mut stream = connect(&server);
+    let mut stream = connect(&server).unwrap();
     for ms in [0, 900, 0] {
         stream.write_all(format!("GET /slow?ms={ms} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).unwrap();
         let mut answer = String::new();
@@ -227,7 +227,7 @@ fn an_idle_connection_is_closed_but_not_one_whose_page_takes_longer() {
 #[test]
 fn a_body_that_does_not_arrive_in_time_is_answered_408() {
     let server = start(&["--body-timeout", "300ms"]);
-    let mut stream = connect(&server);
+    let mut stream = connect(&server).unwrap();
     stream.write_all(b"POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nhalf").unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).expect("an answer");

@@ -3,13 +3,14 @@
 use std::fs;
 use std::path::Path;
 
-use sourcemap::{DecodedMap, decode_data_url, decode_slice};
+use base64ct::{Base64, Encoding as _};
+use oxc_sourcemap::SourceMap;
 
 /// Translates positions in one bundle.
 pub struct StackTrace<'a> {
     /// The bundle's name in stack traces.
     name: &'a str,
-    map: Option<DecodedMap>,
+    map: Option<SourceMap<'static>>,
 }
 
 impl<'a> StackTrace<'a> {
@@ -50,14 +51,20 @@ impl<'a> StackTrace<'a> {
     }
 }
 
-fn find_map(entry: &Path, source: &str) -> Option<DecodedMap> {
+fn find_map(entry: &Path, source: &str) -> Option<SourceMap<'static>> {
     let reference = source.rsplit_once("//# sourceMappingURL=").map(|(_, url)| url.trim());
-    let file = match reference {
-        Some(url) if url.starts_with("data:") => return decode_data_url(url).ok(),
-        Some(name) => entry.with_file_name(name),
-        None => entry.with_file_name(format!("{}.map", entry.file_name()?.to_str()?)),
+    let json = match reference {
+        Some(url) if url.starts_with("data:") => decode_data_url(url)?,
+        Some(name) => fs::read(entry.with_file_name(name)).ok()?,
+        None => fs::read(entry.with_file_name(format!("{}.map", entry.file_name()?.to_str()?))).ok()?,
     };
-    decode_slice(&fs::read(file).ok()?).ok()
+    SourceMap::from_json_string(std::str::from_utf8(&json).ok()?).ok().map(SourceMap::into_owned)
+}
+
+/// The contents of a base64 data URL; bundlers write no other kind.
+fn decode_data_url(url: &str) -> Option<Vec<u8>> {
+    let (_, base64) = url.split_once(";base64,")?;
+    Base64::decode_vec(base64).ok()
 }
 
 /// `line:column` at the start of `text`, and its length in bytes.
@@ -70,8 +77,9 @@ fn position(text: &str) -> Option<(u32, u32, usize)> {
 }
 
 /// The original of a position, which counts from 1 as stack traces do.
-fn original(map: &DecodedMap, line: u32, column: u32) -> Option<String> {
-    let token = map.lookup_token(line.checked_sub(1)?, column.checked_sub(1)?)?;
+fn original(map: &SourceMap, line: u32, column: u32) -> Option<String> {
+    let table = map.generate_lookup_table();
+    let token = map.lookup_source_view_token(&table, line.checked_sub(1)?, column.checked_sub(1)?)?;
     let source = token.get_source()?.trim_start_matches("../");
     Some(format!("{source}:{}:{}", token.get_src_line() + 1, token.get_src_col() + 1))
 }
@@ -92,6 +100,17 @@ mod tests {
             trace.translate("    at deep (entry.js:1:9)\n    at <eval> (entry.js)\n    at other.js:1:2"),
             "    at deep (src/page.jsx:10:5)\n    at <eval> (entry.js)\n    at other.js:1:2"
         );
+    }
+
+    #[test]
+    fn a_source_map_may_be_part_of_the_bundle() {
+        let map = br#"{"version":3,"sources":["page.jsx"],"names":[],"mappings":"AASI"}"#;
+        let url = format!("data:application/json;charset=utf-8;base64,{}", Base64::encode_string(map));
+        let trace = StackTrace::of(
+            Path::new("/nonexistent/entry.js"),
+            &format!("code\n//# sourceMappingURL={url}\n"),
+        );
+        assert_eq!(trace.translate("at entry.js:1:2"), "at page.jsx:10:5");
     }
 
     #[test]
