@@ -287,7 +287,7 @@ fn only_code_signed_with_a_trusted_key_is_imported() {
     refuses(&node.path("nowhere"), "cannot read");
     exporter.does(&["add", "--target", other, "ssr.wasm"]);
     exporter.does(&["export", "--sign", "key.pem", "--target", other]);
-    refuses(&export, &format!("it holds code for {other}, and this machine runs code for {here}"));
+    refuses(&export, &format!("it holds code for {other}, but this machine runs code for {here}"));
 }
 
 #[test]
@@ -342,7 +342,7 @@ fn the_former_name_of_a_flag_is_refused_with_the_new_one() {
     let node = with_module();
     for flag in ["--render-memory=64MiB", "--render-memory"] {
         let said = node.refuses(&["add", "ssr.wasm", flag]);
-        assert_eq!(said, "ssr: --render-memory is now called --render-memory-limit\n");
+        assert_eq!(said, "ssr: --render-memory was renamed; use --render-memory-limit instead\n");
     }
     assert!(node.entries().is_empty());
     node.does(&["add", "--target", "arm", "--render-memory-limit", "64MiB", "ssr.wasm"]);
