@@ -109,7 +109,7 @@ fn every_kind_of_failure_fails_one_request_and_logs_the_cause() {
     for cause in [
         "GET /throw: Error: on purpose",
         "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY_LIMIT)",
-        "GET /deep: the call stack is exhausted",
+        "GET /deep: call stack exhausted",
         "GET /loop: the render took longer than 2s (SSR_RENDER_TIMEOUT)",
         "GET /never: the page awaits a promise that will never settle",
     ] {
