@@ -112,7 +112,7 @@ fn a_site_out_of_memory_is_reported_as_oom_killed_and_its_pod_survives() {
     let containerd = Containerd::start_for_cri();
     let cri = Cri::connect(&containerd);
     let pod = cri.run_pod("eater", &[]);
-    let env = [("SSR_RENDER_MEMORY", "1GiB"), ("SSR_RENDER_TIMEOUT", "60s")];
+    let env = [("SSR_RENDER_MEMORY_LIMIT", "1GiB"), ("SSR_RENDER_TIMEOUT", "60s")];
     let site = pod.start(
         containerd.site_image(),
         &Spec { name: "eater", env: &env, memory: 96 << 20, ..Spec::default() },

@@ -53,7 +53,8 @@ fn what_a_page_logs_appears_in_the_containers_log() {
 #[test]
 fn a_failing_page_fails_one_request_and_is_logged() {
     let containerd = Containerd::shared();
-    let site = containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
+    let site =
+        containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY_LIMIT", "64MiB").start();
 
     for (path, status) in [("/throw", 500), ("/recurse", 500), ("/oom", 500), ("/loop", 504), ("/never", 504)]
     {

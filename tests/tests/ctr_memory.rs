@@ -61,7 +61,7 @@ fn a_site_out_of_memory_is_killed_with_an_event() {
     let events = Events::of(&containerd, "events-of-site");
     let site = containerd
         .site()
-        .env("SSR_RENDER_MEMORY", "1GiB")
+        .env("SSR_RENDER_MEMORY_LIMIT", "1GiB")
         .env("SSR_RENDER_TIMEOUT", "60s")
         .option("--memory-limit")
         .option(LIMIT)

@@ -14,7 +14,8 @@ const WARM_UP: usize = 50;
 #[test]
 fn hostile_pages_affect_neither_good_pages_nor_memory() {
     let containerd = Containerd::start();
-    let site = containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY", "64MiB").start();
+    let site =
+        containerd.site().env("SSR_RENDER_TIMEOUT", "500ms").env("SSR_RENDER_MEMORY_LIMIT", "64MiB").start();
 
     for n in 0..WARM_UP {
         assert!(good(&site, n));

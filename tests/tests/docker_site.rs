@@ -118,7 +118,7 @@ fn a_site_out_of_memory_is_reported_as_oom_killed() {
     let web = docker.named("eater");
     let port = http::free_port();
     docker.sh(&format!(
-        "docker run -d --name eater -m 96m --memory-swap 96m -e SSR_RENDER_MEMORY=1GiB \
+        "docker run -d --name eater -m 96m --memory-swap 96m -e SSR_RENDER_MEMORY_LIMIT=1GiB \
            -e SSR_RENDER_TIMEOUT=60s -p 127.0.0.1:{port}:8080 $site"
     ));
     assert_eq!(get(port, "/").status, 200);
