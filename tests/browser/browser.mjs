@@ -1,4 +1,5 @@
-// A browser for one test: its own process, an empty profile, nothing left over.
+// A browser for one test: its own process and an empty profile, both removed
+// afterwards.
 
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -24,7 +25,7 @@ export const phone = {
   hasTouch: true,
 };
 
-/** Runs `use(context)` in a fresh browser and removes every trace of it. */
+/** Runs `use(context)` in a fresh browser, then removes its profile. */
 export async function withBrowser(options, use) {
   const profile = await mkdtemp(join(tmpdir(), 'ssr-browser-'));
   try {
@@ -46,13 +47,14 @@ export async function withBrowser(options, use) {
   }
 }
 
-/** Collects whatever a visitor's browser would complain about. */
+/** Collects page errors, console warnings and errors, and failed requests. */
 export function collectComplaints(page) {
   const complaints = [];
   page.on('pageerror', (error) => complaints.push(`page error: ${error}`));
   page.on('console', (message) => {
     if (!['error', 'warning'].includes(message.type())) return;
-    // A page that is meant to be missing is reported as a failed resource.
+    // The browser reports a page that is meant to be missing as a failed
+    // resource.
     const missing = / 404 /.test(message.text());
     if (missing && message.location().url === page.url()) return;
     complaints.push(`console ${message.type()}: ${message.text()}`);
@@ -69,8 +71,8 @@ export function collectComplaints(page) {
 }
 
 /**
- * Records every change to the document between the end of parsing and now,
- * which is when hydration happens. Parts marked `data-live` may change.
+ * Records every change to the document since the end of parsing, which is when
+ * hydration happens. Elements marked `data-live` may change.
  */
 export function watchHydration(page) {
   return page.addInitScript(() => {
@@ -95,7 +97,7 @@ export function watchHydration(page) {
   });
 }
 
-/** Waits until the browser has taken the page over. */
+/** Waits until the page is hydrated. */
 export async function hydrated(page) {
   await page.waitForSelector('html[data-hydrated]', { state: 'attached' });
   await page.waitForSelector('[data-live="hydration"].led-on');

@@ -1,4 +1,5 @@
-// The HTML of every page is, byte for byte, what Node makes of the same bundle.
+// The HTML of every page equals, byte for byte, what Node renders from the same
+// server bundle.
 
 import assert from 'node:assert/strict';
 import { before, test } from 'node:test';
@@ -59,16 +60,16 @@ test('an unknown page has status 404', async (t) => {
   }
 });
 
-test('what the request says stays text', async () => {
+test('text from the request is escaped', async () => {
   const note = '</script><script>alert(1)</script>';
   const path = `/request?note=${encodeURIComponent(note)}`;
   const { body } = await get(settings.url, path, headers);
   assert.ok(!body.includes('<script>alert'), 'the script is escaped');
-  assert.ok(body.includes('&lt;script>alert'), 'the script is shown');
+  assert.ok(body.includes('&lt;script>alert'), 'the script is shown as text');
   assert.ok(!body.includes('<agent>'), 'the user agent is escaped');
 });
 
-test('/request answers a program with JSON', async () => {
+test('/request returns JSON to a client that asks for it', async () => {
   const {
     status,
     headers: sent,
@@ -90,13 +91,13 @@ test('/request answers a program with JSON', async () => {
   });
 });
 
-test('a slash too many leads to the page', async () => {
+test('a trailing slash redirects to the page', async () => {
   const answer = await get(settings.url, '/guide/?a=1', headers);
   assert.equal(answer.status, 308);
   assert.equal(answer.headers.location, '/guide?a=1');
 });
 
-test('two visitors at once each get their own page', async () => {
+test('concurrent visitors each get their own page', async () => {
   const paths = Array.from({ length: 40 }, (_, i) => `/request?visitor=${i}`);
   const answers = await Promise.all(
     paths.map((path, i) =>

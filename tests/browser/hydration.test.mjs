@@ -1,4 +1,4 @@
-// The site in a real browser: taken over without a change, and usable.
+// The site in a real browser: it hydrates without a change, and it is usable.
 
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
@@ -39,7 +39,7 @@ async function screenshot(page, path, kind) {
   });
 }
 
-/** The site's part of the document, without what only a browser can know. */
+/** The site's part of the document, without what only a browser knows. */
 function withoutLiveParts(html) {
   const parsed = html
     ? new DOMParser().parseFromString(html, 'text/html')
@@ -52,7 +52,7 @@ function withoutLiveParts(html) {
   return app.innerHTML;
 }
 
-test('every page is taken over without a change', async (t) => {
+test('every page hydrates without a change', async (t) => {
   await withBrowser(desktop, async (context) => {
     for (const path of everyPage()) {
       await t.test(path, async () => {
@@ -78,7 +78,7 @@ test('every page is taken over without a change', async (t) => {
   });
 });
 
-test('every page is described, and its pictures too', async (t) => {
+test('every page and every image has a description', async (t) => {
   await withBrowser(desktop, async (context) => {
     const page = await context.newPage();
     const titles = new Set();
@@ -91,14 +91,14 @@ test('every page is described, and its pictures too', async (t) => {
           language: document.documentElement.lang,
           description: document.querySelector('meta[name=description]').content,
           headings: document.querySelectorAll('h1').length,
-          pictures: [...document.images].filter(
-            (picture) =>
-              !picture.alt ||
-              !picture.getAttribute('width') ||
-              !picture.getAttribute('height') ||
-              picture.naturalWidth === 0,
+          imagesAtFault: [...document.images].filter(
+            (image) =>
+              !image.alt ||
+              !image.getAttribute('width') ||
+              !image.getAttribute('height') ||
+              image.naturalWidth === 0,
           ).length,
-          doubleIds:
+          duplicateIds:
             document.querySelectorAll('[id]').length -
             new Set([...document.querySelectorAll('[id]')].map(({ id }) => id))
               .size,
@@ -106,8 +106,8 @@ test('every page is described, and its pictures too', async (t) => {
         descriptions.add(facts.description);
         assert.equal(facts.language, 'en-GB');
         assert.equal(facts.headings, 1, 'one main heading');
-        assert.equal(facts.pictures, 0, 'pictures with text and size');
-        assert.equal(facts.doubleIds, 0, 'ids are unique');
+        assert.equal(facts.imagesAtFault, 0, 'images have a text and a size');
+        assert.equal(facts.duplicateIds, 0, 'no duplicate ids');
         assert.ok(facts.description.length > 20);
       });
     }
@@ -136,7 +136,7 @@ test('no page scrolls sideways on a phone', async (t) => {
   });
 });
 
-test('dark pages are drawn too', async () => {
+test('pages are dark in a dark colour scheme', async () => {
   await withBrowser({ ...desktop, colorScheme: 'dark' }, async (context) => {
     const page = await context.newPage();
     for (const path of ['/', '/how-it-works', '/boards', '/memory']) {
@@ -152,7 +152,7 @@ test('dark pages are drawn too', async () => {
   });
 });
 
-test('links change the page without loading it anew', async () => {
+test('links change the page without a reload', async () => {
   await withBrowser(desktop, async (context) => {
     const page = await context.newPage();
     const complaints = collectComplaints(page);
@@ -174,7 +174,7 @@ test('links change the page without loading it anew', async () => {
     assert.equal(
       await page.evaluate(() => document.activeElement.id),
       'main',
-      'the keyboard is in the new page',
+      'the focus is in the new page',
     );
     assert.equal(
       await page.locator('nav a[aria-current]').textContent(),
@@ -216,7 +216,7 @@ function sitesThatFit(memory, system, site) {
   return Math.max(0, Math.floor((memory - system) / site));
 }
 
-test('the memory budget answers', async () => {
+test('the memory budget follows its inputs', async () => {
   await withBrowser(desktop, async (context) => {
     const page = await context.newPage();
     const complaints = collectComplaints(page);
@@ -273,7 +273,7 @@ test('pages can be read without JavaScript', async (t) => {
         assert.ok(await page.isVisible('.plate'));
       });
     }
-    await t.test('the memory budget is worked out by the server', async () => {
+    await t.test('the server calculates the memory budget', async () => {
       await page.goto(address('/memory'));
       await page.selectOption('#board', '5.2048');
       await page.click('text=Work it out');
@@ -284,7 +284,7 @@ test('pages can be read without JavaScript', async (t) => {
   });
 });
 
-test('a note sent with the form arrives as text', async () => {
+test('a note sent with the form is shown as text', async () => {
   await withBrowser(desktop, async (context) => {
     const page = await context.newPage();
     const complaints = collectComplaints(page);

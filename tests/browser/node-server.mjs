@@ -1,9 +1,9 @@
-// The demo site served by plain Node: the same assets, the same render.
-// Used to develop the tests, and as a peer in the benchmarks.
+// The demo site served by plain Node: the same assets and the same render
+// function. For developing the tests, and a peer in the benchmarks.
 //
 //   node node-server.mjs DIST PORT
 //
-// SITE_ENV may hold the environment to render with, as JSON.
+// SITE_ENV may hold the environment to render with, as a JSON object.
 
 import { readdir, readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -107,7 +107,7 @@ function toHeaders(raw) {
   return headers;
 }
 
-/** Every file but the template, read once: a small site fits in memory. */
+/** Reads every file except the template into memory: the site is small. */
 async function readAssets(folder) {
   const found = new Map();
   const entries = await readdir(folder, {

@@ -1,9 +1,9 @@
-// What the tests know about the running site, from the environment:
+// The running site, as the environment describes it:
 //
 //   SITE_URL        where a server of the site listens
-//   SITE_DIST       the site as built: images/site/dist
-//   SITE_ENV        the environment the server hands to render, as JSON
-//   SCREENSHOT_DIR  where pictures of the pages go, if anywhere
+//   SITE_DIST       the built site, such as images/site/dist
+//   SITE_ENV        the environment that the server passes to render, as JSON
+//   SCREENSHOT_DIR  where to write screenshots; none are taken without it
 
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -12,17 +12,17 @@ import { pathToFileURL } from 'node:url';
 
 export const missingPage = '/no/such/page';
 
-/** Reads the settings, or throws a sentence that says what is missing. */
+/** Reads the settings. Throws an error that says which one is missing. */
 export function readSettings() {
   const { SITE_URL, SITE_DIST, SITE_ENV, SCREENSHOT_DIR } = process.env;
   if (!SITE_URL) {
     throw new Error(
-      'SITE_URL is not set. Start a server of the site, for instance `node node-server.mjs ../../images/site/dist 8080`, and set SITE_URL to its address.',
+      'SITE_URL is not set. Start a server of the site, such as `node node-server.mjs ../../images/site/dist 8080`, and set SITE_URL to its address.',
     );
   }
   if (!SITE_DIST) {
     throw new Error(
-      'SITE_DIST is not set. Set it to the built site, for instance ../../images/site/dist.',
+      'SITE_DIST is not set. Set it to the built site, such as ../../images/site/dist.',
     );
   }
   let env;
@@ -41,14 +41,14 @@ export function readSettings() {
   };
 }
 
-/** The site's own server bundle, loaded into Node. */
+/** Loads the site's server bundle into Node. */
 export async function loadSite({ dist, env }) {
   const { pages, render } = await import(
     pathToFileURL(join(dist, 'server/entry-server.js'))
   );
   const template = await readFile(join(dist, 'client/index.html'), 'utf8');
 
-  /** The status and HTML that Node makes of a request. */
+  /** The status and HTML that Node renders for a request. */
   async function renderInNode(base, path, headers) {
     const request = new Request(new URL(path, base), { headers });
     const { html, head, status } = await render(path, {
@@ -65,7 +65,7 @@ export async function loadSite({ dist, env }) {
   return { pages, renderInNode };
 }
 
-/** GET with exactly these headers, beside Host and Connection. */
+/** GET with these headers and no others but Host and Connection. */
 export function get(base, path, headers = {}) {
   return new Promise((done, failed) => {
     const { hostname, port } = base;
