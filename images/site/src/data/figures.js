@@ -4,15 +4,15 @@
 export const figures = {
   // lifecycle.md, "MB of PSS after 1000 pages each".
   /** Memory of one container of the demo site, MB. */
-  siteMemory: 10.8,
+  siteMemory: 10.9,
   /** Memory of each further container of the same image, MB. */
   replicaMemory: 2.2,
   /** Memory of one container that runs the site in Node 20 under runc, MB. */
-  nodeMemory: 111.1,
+  nodeMemory: 110.7,
 
   // lifecycle.md, "MB of PSS, 15 s after the last page".
   /** Memory of one idle container of the demo site, MB. */
-  idleSiteMemory: 6.1,
+  idleSiteMemory: 6.2,
 
   // lifecycle.md, "many containers".
   /** How many containers of one image were started. */
@@ -22,13 +22,13 @@ export const figures = {
 
   // render.md, the row `/guide`: processor time for one render of that page, µs.
   /** Size of the page, bytes. */
-  pageBytes: 5745,
+  pageBytes: 5923,
   /** In Node 20, without isolation between requests. */
-  renderNode: 122,
+  renderNode: 101,
   /** In native QuickJS, without isolation between requests. */
-  renderNative: 975,
+  renderNative: 733,
   /** In a fresh WebAssembly instance for each request. */
-  renderInstance: 1304,
+  renderInstance: 1039,
 };
 
 /**
