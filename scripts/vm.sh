@@ -60,8 +60,7 @@ mount -t 9p -o \$options,ro,cache=loose release /lower
 mount -t tmpfs tmpfs /upper
 mkdir /upper/files /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /new
-mkdir -p "/new$PWD" /new/exchange
-mount -t 9p -o \$options,cache=loose repository "/new$PWD"
+mkdir /new/exchange
 mount -t 9p -o \$options exchange /new/exchange
 exec switch_root /new /bin/bash /exchange/session
 INIT
@@ -85,6 +84,8 @@ busybox ip link set lo up
 hostname vm
 SESSION
   {
+    # After the file systems above, one of which the repository may lie below.
+    printf 'mkdir -p %q && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose repository %q\n' "$PWD" "$PWD"
     printf 'cd %q\nexport SSR_DEBIAN_RELEASE=%q SSR_TEST_RUNTIME=%q\n' "$PWD" "$release" "${SSR_TEST_RUNTIME:-io.containerd.ssr.v1}"
     printf '%q ' "$@"
     printf '\necho $? >/exchange/code\nsync\nbusybox poweroff -f\n'
