@@ -26,6 +26,13 @@ impl<'a> StackTrace<'a> {
         let Some(map) = &self.map else {
             return stack.to_owned();
         };
+        let lines = map.generate_lookup_table();
+        // The original of a position, which counts from 1 as stack traces do.
+        let original = |line: u32, column: u32| {
+            let token = map.lookup_source_view_token(&lines, line.checked_sub(1)?, column.checked_sub(1)?)?;
+            let source = token.get_source()?.trim_start_matches("../");
+            Some(format!("{source}:{}:{}", token.get_src_line() + 1, token.get_src_col() + 1))
+        };
         let mark = format!("{}:", self.name);
         let mut out = String::with_capacity(stack.len());
         let mut rest = stack;
@@ -34,7 +41,7 @@ impl<'a> StackTrace<'a> {
             out.push_str(&rest[..at]);
             match position(after) {
                 Some((line, column, length)) => {
-                    match original(map, line, column) {
+                    match original(line, column) {
                         Some(place) => out.push_str(&place),
                         None => out.push_str(&rest[at..at + mark.len() + length]),
                     }
@@ -74,14 +81,6 @@ fn position(text: &str) -> Option<(u32, u32, usize)> {
     let rest = text[line..].strip_prefix(':')?;
     let column = digits(rest);
     Some((text[..line].parse().ok()?, rest[..column].parse().ok()?, line + 1 + column))
-}
-
-/// The original of a position, which counts from 1 as stack traces do.
-fn original(map: &SourceMap, line: u32, column: u32) -> Option<String> {
-    let table = map.generate_lookup_table();
-    let token = map.lookup_source_view_token(&table, line.checked_sub(1)?, column.checked_sub(1)?)?;
-    let source = token.get_source()?.trim_start_matches("../");
-    Some(format!("{source}:{}:{}", token.get_src_line() + 1, token.get_src_col() + 1))
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! Chooses among an asset and its compressed siblings by `Accept-Encoding` (RFC 9110,
 //! 12.5.3).
 
+use std::iter;
+
 use http::header::{self, HeaderMap};
 
 use super::index::{Asset, Variant};
@@ -15,21 +17,13 @@ const UNSTATED_IDENTITY: f32 = 0.0001;
 pub fn negotiate<'a>(asset: &'a Asset, headers: &HeaderMap) -> &'a Variant {
     let values = headers.get_all(header::ACCEPT_ENCODING).iter();
     let accepted: Vec<_> = values.filter_map(|value| value.to_str().ok()).flat_map(parse).collect();
-    // The file itself comes first, and its siblings from best to worst.
+    let quality = |variant: &Variant| quality(&accepted, variant.coding.unwrap_or(IDENTITY));
+    // The file itself comes first, and its siblings from best to worst. Of several equal
+    // ones, `max_by` returns the last.
     let (file, siblings) = (&asset.variants[0], &asset.variants[1..]);
-    let best = siblings.iter().rev().max_by(|a, b| {
-        let quality = |variant: &Variant| quality(&accepted, variant.coding.unwrap_or(IDENTITY));
-        quality(a).total_cmp(&quality(b))
-    });
-    let quality_of = |coding| quality(&accepted, coding);
-    match best {
-        Some(best) => {
-            let coding = best.coding.unwrap_or(IDENTITY);
-            let usable = quality_of(coding) > 0.0 && quality_of(coding) >= quality_of(IDENTITY);
-            if usable { best } else { file }
-        }
-        None => file,
-    }
+    let acceptable = siblings.iter().rev().filter(|sibling| quality(sibling) > 0.0);
+    let best = iter::once(file).chain(acceptable).max_by(|a, b| quality(a).total_cmp(&quality(b)));
+    best.unwrap_or(file)
 }
 
 const IDENTITY: &str = "identity";

@@ -6,11 +6,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
-use super::config;
-use parking_lot::Mutex;
-
+use super::{Shared, config};
 use crate::images::Image;
 use crate::shell::{self, Output};
 use crate::{leaks, under_test};
@@ -61,13 +59,8 @@ impl Containerd {
 
     /// The containerd that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Containerd>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock();
-        shared.upgrade().unwrap_or_else(|| {
-            let containerd = Arc::new(Self::start());
-            *shared = Arc::downgrade(&containerd);
-            containerd
-        })
+        static SHARED: Shared<Containerd> = Shared::new();
+        SHARED.get(Self::start)
     }
 
     fn start_with(configure: fn(&Path) -> String, namespace: Option<&str>) -> Self {

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
+use super::Shared;
 use crate::images::Image;
 use crate::shell::{self, Output};
 use crate::{leaks, under_test};
@@ -29,13 +30,8 @@ static RUNNING: AtomicBool = AtomicBool::new(false);
 impl Docker {
     /// The Docker that all tests running at the same time share.
     pub fn shared() -> Arc<Self> {
-        static SHARED: Mutex<Weak<Docker>> = Mutex::new(Weak::new());
-        let mut shared = SHARED.lock();
-        shared.upgrade().unwrap_or_else(|| {
-            let docker = Arc::new(Self::start());
-            *shared = Arc::downgrade(&docker);
-            docker
-        })
+        static SHARED: Shared<Docker> = Shared::new();
+        SHARED.get(Self::start)
     }
 
     /// Starts both daemons, after any others have stopped, and waits until they answer.
