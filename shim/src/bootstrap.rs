@@ -25,12 +25,11 @@ use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion}
 use containerd_shim::{Flags, StartOpts};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::helper::command::HelperCommand;
-use crate::helper::spawn;
 use crate::logger;
 use crate::oci::spec;
 use crate::oci::wasm_layer::Images;
 use crate::reaper::Reaper;
+use crate::task::container::remove_from_kernel;
 use crate::task::events::Events;
 use crate::task::service::TaskService;
 
@@ -257,8 +256,7 @@ async fn delete(flags: &Flags) -> Result<()> {
     };
     let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).unwrap_or_default();
     if bundle.join("config.json").exists() {
-        let command = HelperCommand::Delete { bundle: bundle.clone(), id: flags.id.clone() };
-        spawn::run(&command, &Reaper::start()?).await?;
+        remove_from_kernel(&bundle, &flags.id, &Reaper::start()?).await?;
     }
     if !address.is_empty() {
         match answers(&address) {

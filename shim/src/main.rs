@@ -18,6 +18,7 @@ mod io;
 mod logger;
 mod oci;
 mod reaper;
+mod runc;
 mod signals;
 mod task;
 

@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::signals;
+
 /// How a process ended.
 #[derive(Debug, Clone, Default)]
 pub struct Exit {
@@ -22,10 +24,10 @@ pub struct Exit {
 }
 
 /// Reaps children and reports the exits of those that somebody waits for.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Reaper(Arc<Mutex<Children>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Children {
     awaited: HashMap<i32, oneshot::Sender<Exit>>,
     /// Exits that nobody has waited for yet. Kept while a helper runs, whose answer may
@@ -81,6 +83,15 @@ impl Reaper {
         Ok((pid, receiver))
     }
 
+    /// Sends a signal to a child that is waited for. `false` if it has ended: its pid may be
+    /// another process's by now. Nothing is reaped meanwhile.
+    pub fn signal(&self, pid: i32, signal: i32) -> anyhow::Result<bool> {
+        match self.0.lock().awaited.contains_key(&pid) {
+            true => signals::send(pid, signal),
+            false => Ok(false),
+        }
+    }
+
     /// A receiver of the exit of a process that a helper has left to this one.
     pub fn wait(&self, pid: i32) -> oneshot::Receiver<Exit> {
         let (sender, receiver) = oneshot::channel();
@@ -134,6 +145,21 @@ mod tests {
             let (_, later) = reaper.spawn(|| shell("exit 0").spawn().map(|child| child.id())).unwrap();
             later.await.unwrap();
             assert_eq!(reaper.wait(pid).await.unwrap().code, 5);
+        });
+    }
+
+    #[test]
+    fn a_process_that_was_reaped_gets_no_signal() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let reaper = Reaper::start().unwrap();
+            let (pid, exit) =
+                reaper.spawn(|| shell("exec sleep 60").spawn().map(|child| child.id())).unwrap();
+            assert!(reaper.signal(pid, libc::SIGTERM).unwrap());
+            assert_eq!(exit.await.unwrap().code, 128 + 15);
+            assert!(!reaper.signal(pid, libc::SIGTERM).unwrap());
+            // Not even if the pid is a running process's.
+            assert!(!reaper.signal(i32::try_from(std::process::id()).unwrap(), libc::SIGKILL).unwrap());
         });
     }
 

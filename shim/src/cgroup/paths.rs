@@ -32,6 +32,26 @@ impl Controllers {
         Some(Path::new(DEFAULT_CGROUP_ROOT).join(path))
     }
 
+    /// All directories: one for each hierarchy that is mounted.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        let directory = |(names, path): (&str, &str)| {
+            let mut roots = names.split(',').map(|name| name.strip_prefix("name=").unwrap_or(name));
+            // Each controller of a shared hierarchy has a link of its own, or they have one
+            // directory together. cgroup v2 may be mounted beside v1.
+            let found = roots.find_map(|name| {
+                Some(Path::new(DEFAULT_CGROUP_ROOT).join(name)).filter(|root| root.exists())
+            });
+            let shared = Path::new(DEFAULT_CGROUP_ROOT).join(names);
+            let root = match names {
+                "" if unified() => PathBuf::from(DEFAULT_CGROUP_ROOT),
+                "" => Path::new(DEFAULT_CGROUP_ROOT).join("unified"),
+                _ => found.unwrap_or(shared),
+            };
+            Some(root.join(path)).filter(|directory| directory.join("cgroup.procs").exists())
+        };
+        self.lines().filter_map(directory).collect()
+    }
+
     /// The controllers that share a hierarchy, and the path in it.
     fn lines(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.lines().filter_map(|line| {

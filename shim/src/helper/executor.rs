@@ -1,11 +1,13 @@
-//! The container's process just before it executes its program: in its namespaces,
+//! A container's process just before it executes our own binary: in its namespaces,
 //! without its privileges, still a copy of the helper.
+//!
+//! Nothing else is ever executed here: Linux programs are the node's OCI runtime's.
 
 use std::ffi::{CStr, CString};
 use std::io::Write;
 
-use libcontainer::oci_spec::runtime::{LinuxSeccomp, Spec};
-use libcontainer::seccomp;
+use anyhow::anyhow;
+use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigSet, Signal};
@@ -13,7 +15,9 @@ use nix::unistd;
 
 use super::inherited_fds::{self, SELF_EXE};
 use crate::init;
-use crate::oci::entrypoint::Entrypoint;
+use crate::oci::container_kind::{arguments, path_variable};
+use crate::oci::entrypoint::{Entrypoint, OwnFiles};
+use crate::oci::own_process;
 
 /// Exit code for a program that cannot be executed, as in shells.
 const NOT_EXECUTABLE: i32 = 126;
@@ -22,94 +26,81 @@ const NOT_EXECUTABLE: i32 = 126;
 /// puts in front of them; see [`super::error_chain::error_chain`].
 pub const OWN_ERROR: &str = "ssr: ";
 
-/// Executes what the container's arguments ask for.
+/// What our binary is to do as a container's first process.
 #[derive(Clone)]
-pub enum EntrypointExecutor {
-    /// The container's first process.
-    Init,
-    /// A process added by exec, with the container's seccomp filter, which libcontainer
-    /// leaves to the executor to install.
-    Exec(Option<LinuxSeccomp>),
+pub enum OwnExecutor {
+    /// What the container's arguments ask for.
+    Site,
+    /// Hold a pod's namespaces.
+    Pause,
 }
 
-impl Executor for EntrypointExecutor {
+impl OwnExecutor {
+    /// The arguments of our binary, without its name.
+    fn arguments(&self, spec: &Spec) -> Result<Vec<String>, String> {
+        match self {
+            Self::Pause => Ok(vec![init::PAUSE.to_owned()]),
+            Self::Site => own_arguments(spec).map_err(|error| error.to_string()),
+        }
+    }
+}
+
+impl Executor for OwnExecutor {
     /// Runs before the container counts as created, so that an error is the answer to the
     /// request to create it.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
         let refused = |reason| ExecutorValidationError::ArgValidationError(format!("{OWN_ERROR}{reason}"));
-        let entrypoint = find(spec).map_err(refused)?;
-        if let Entrypoint::Module(_) = entrypoint {
-            // The kernel drops signals that a namespace's first process has no handler for.
-            // The server unblocks these once it has handlers.
-            mask(&[Signal::SIGTERM, Signal::SIGINT]);
-        }
+        self.arguments(spec).map_err(refused)?;
+        // The kernel drops signals that a namespace's first process has no handler for. Our
+        // binary unblocks these, or waits for them, once it is ready.
+        mask(&[Signal::SIGTERM, Signal::SIGINT]);
         Ok(())
     }
 
     fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
-        let entrypoint = find(spec).map_err(ExecutorError::Other)?;
-        if let Self::Exec(Some(filter)) = self {
-            install(filter)?;
-        }
-        if let Entrypoint::Program(_) = entrypoint {
-            mask(&[]);
-        }
-        reset_signals();
-        let error = execute(spec, &entrypoint);
-        let message = format!("cannot execute '{}': {error}", arguments(spec)[0]);
-        if let Self::Exec(_) = self {
-            return Err(ExecutorError::Other(format!("{OWN_ERROR}{message}")));
-        }
+        let arguments = self.arguments(spec).map_err(ExecutorError::Other)?;
+        let error = own_process::set_selinux_label(spec)
+            .err()
+            .unwrap_or_else(|| anyhow!("{}", execute(&arguments, &environment())));
         // The request to start has been answered already: this is for the container's log.
-        let _ = writeln!(std::io::stderr(), "ssr: {message}");
+        let _ = writeln!(std::io::stderr(), "ssr: cannot execute the server: {error:#}");
         std::process::exit(NOT_EXECUTABLE);
     }
 }
 
-fn find(spec: &Spec) -> Result<Entrypoint, String> {
-    let process = spec.process().as_ref();
-    let env = process.and_then(|process| process.env().as_deref()).unwrap_or_default();
-    let path = env.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
-    Entrypoint::find(arguments(spec), path).map_err(|unusable| unusable.to_string())
+/// The arguments of our binary for what the container's arguments ask for, seen from
+/// within the container.
+///
+/// # Errors
+/// If they ask for a Linux program, or for nothing.
+pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
+    let args = arguments(spec);
+    match Entrypoint::find(args, path_variable(spec), &OwnFiles) {
+        Ok(Entrypoint::Module(args)) => Ok([vec![init::SERVE.to_owned()], args].concat()),
+        Ok(Entrypoint::BuiltIn(args)) => Ok(args),
+        Ok(Entrypoint::Program(file)) => {
+            Err(anyhow!("'{}' is a Linux program, which a site's container does not run", file.display()))
+        }
+        Err(unusable) => Err(anyhow!("{unusable}")),
+    }
 }
 
-fn arguments(spec: &Spec) -> &[String] {
-    spec.process().as_ref().and_then(|process| process.args().as_deref()).unwrap_or_default()
-}
-
-/// Returns only on failure.
-fn execute(spec: &Spec, entrypoint: &Entrypoint) -> nix::Error {
-    let own = |command: Option<&str>, args: &[String]| {
-        let args = [init::NAME].into_iter().chain(command).chain(args.iter().map(String::as_str));
-        let args: Vec<CString> = args.map(c_string).collect();
-        unistd::execveat(Some(SELF_EXE), c"", &args, &environment(), AtFlags::AT_EMPTY_PATH)
+/// Executes our binary; returns only on failure. Signals are at their defaults then, except
+/// that a server's first signals stay blocked.
+pub fn execute(arguments: &[String], environment: &[CString]) -> nix::Error {
+    reset_signals();
+    let args = [init::NAME].into_iter().chain(arguments.iter().map(String::as_str));
+    let args: Vec<CString> = args.map(c_string).collect();
+    let kept = match arguments.first().is_some_and(|command| command == init::SERVE) {
+        true => inherited_fds::keep_code_socket(),
+        false => Ok(()),
     };
-    let result = match entrypoint {
-        Entrypoint::Module(args) => {
-            inherited_fds::keep_code_socket().and_then(|()| own(Some(init::SERVE), args))
-        }
-        Entrypoint::BuiltIn(args) => own(None, args),
-        Entrypoint::Program(file) => {
-            let args: Vec<CString> = arguments(spec).iter().map(|arg| c_string(arg)).collect();
-            let file = c_string(&file.to_string_lossy());
-            unistd::execve::<CString, CString>(&file, &args, &environment())
-        }
-    };
-    match result {
+    let executed =
+        kept.and_then(|()| unistd::execveat(Some(SELF_EXE), c"", &args, environment, AtFlags::AT_EMPTY_PATH));
+    match executed {
         Ok(never) => match never {},
         Err(error) => error,
     }
-}
-
-/// An unprivileged process can install a filter only if it can never gain privileges.
-fn install(filter: &LinuxSeccomp) -> Result<(), ExecutorError> {
-    // SAFETY: takes numbers only.
-    if unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-        return Err(ExecutorError::Other(format!("no_new_privs: {}", std::io::Error::last_os_error())));
-    }
-    seccomp::initialize_seccomp(filter)
-        .map(|_| ())
-        .map_err(|error| ExecutorError::Other(format!("cannot install the seccomp filter: {error}")))
 }
 
 /// Resets all signals to their defaults: ignored ones would stay ignored across exec, and
@@ -122,7 +113,7 @@ fn reset_signals() {
 }
 
 /// Blocks these signals, and no others.
-fn mask(signals: &[Signal]) {
+pub fn mask(signals: &[Signal]) {
     let set: SigSet = signals.iter().copied().collect();
     // Fails only for invalid arguments.
     let _ = set.thread_set_mask();
@@ -138,7 +129,7 @@ fn environment() -> Vec<CString> {
 }
 
 /// The text up to its first null byte; arguments have none.
-fn c_string(text: &str) -> CString {
+pub fn c_string(text: &str) -> CString {
     let bytes: Vec<u8> = text.bytes().take_while(|&byte| byte != 0).chain([0]).collect();
     CStr::from_bytes_until_nul(&bytes).map(CStr::to_owned).unwrap_or_default()
 }

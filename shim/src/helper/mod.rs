@@ -8,11 +8,12 @@
 //! and becomes the shim's child.
 
 pub mod command;
+mod enter;
 mod error_chain;
 mod executor;
 pub mod inherited_fds;
 mod make;
-mod remove;
+pub mod remove;
 mod root;
 mod self_exe;
 pub mod spawn;
@@ -23,7 +24,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use command::{Answer, HelperCommand, NO_ENTRYPOINT};
+use command::{Answer, Done, HelperCommand};
 use error_chain::error_chain;
 
 /// Runs one command; see the module's text.
@@ -56,30 +57,32 @@ fn end_with_shim() -> Result<()> {
     Ok(())
 }
 
-fn run() -> Result<i32> {
+fn run() -> Result<Done> {
     let mut input = Vec::new();
     io::stdin().read_to_end(&mut input)?;
     // Inherited by forked processes until they execute something.
     let mut _lock = None;
     match serde_json::from_slice(&input).context("the helper's command cannot be parsed")? {
-        HelperCommand::Create { bundle, id, mounts, systemd, stdio, module } => {
+        HelperCommand::Create { bundle, id, mounts, options, stdio, module } => {
             _lock = Some(remove::lock(&bundle)?);
             let created = root::mount_root(&bundle, &mounts).and_then(|()| {
-                make::create(&bundle, &id, systemd, stdio, &module).context("cannot create the container")
+                make::create(&bundle, &id, options, stdio, &module).context("cannot create the container")
             });
-            if !matches!(created, Ok(pid) if pid != NO_ENTRYPOINT) {
+            if !matches!(created, Ok(Done::Process(_) | Done::LinuxRoot)) {
                 let _ = root::unmount_root(&bundle);
             }
             created
         }
         HelperCommand::Start { bundle, id } => {
             make::load(&bundle, &id)?.start().map_err(error_chain).context("cannot start the container")?;
-            Ok(0)
+            Ok(Done::Nothing)
         }
-        HelperCommand::Exec { bundle, id, process, stdio } => {
+        HelperCommand::Exec { bundle, init, process, stdio } => {
             _lock = Some(remove::lock(&bundle)?);
-            make::exec(&bundle, &id, &process, stdio)
+            enter::exec(&bundle, init, &process, stdio).map(Done::Process)
         }
-        HelperCommand::Delete { bundle, id } => remove::delete(&bundle, &id).map(|()| 0),
+        HelperCommand::Delete { bundle, id, systemd } => {
+            remove::delete(&bundle, &id, systemd).map(|()| Done::Nothing)
+        }
     }
 }

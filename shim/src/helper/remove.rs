@@ -19,10 +19,10 @@ const LOCK: &str = "runtime.lock";
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Removes everything there is, and reports the first failure.
-pub fn delete(bundle: &Path, id: &str) -> Result<()> {
+pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<()> {
     // Missing if containerd was killed while it removed the bundle; it removes the rest later.
     let cgroup = match bundle.join("config.json").exists() {
-        true => Some(Cgroup::of_spec(&spec::load(bundle)?, id, false)),
+        true => Some(Cgroup::of_spec(&spec::load(bundle)?, id, systemd)),
         false => None,
     };
     let waited = cgroup.as_ref().map_or(Ok(()), |cgroup| wait_for_lock(bundle, cgroup));

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use containerd_shim::mount;
+use nix::mount::MsFlags;
+use nix::sys::statvfs::{FsFlags, statvfs};
 
 use super::command::RootMount;
 
@@ -18,6 +20,27 @@ pub fn mount_root(bundle: &Path, mounts: &[RootMount]) -> Result<()> {
             .with_context(|| format!("cannot mount {kind} '{source}' as the root filesystem"))?;
     }
     Ok(())
+}
+
+/// Makes the image's device nodes and set-user-id programs ineffective: a site needs none,
+/// and could serve the node's disk as an asset.
+pub fn restrict_root(bundle_root: &Path) -> Result<()> {
+    let describe = || format!("cannot remount '{}' without devices", bundle_root.display());
+    let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
+    // The others stay as they are.
+    let present = statvfs(bundle_root).with_context(describe)?.flags();
+    for (of_mount, flag) in [
+        (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
+        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
+        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
+        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
+        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
+    ] {
+        if present.contains(of_mount) {
+            flags |= flag;
+        }
+    }
+    nix::mount::mount(None::<&str>, bundle_root, None::<&str>, flags, None::<&str>).with_context(describe)
 }
 
 pub fn unmount_root(bundle: &Path) -> Result<()> {

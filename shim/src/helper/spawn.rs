@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::command::{Answer, COMMAND, HelperCommand};
+use super::command::{Answer, COMMAND, Done, HelperCommand};
 use crate::reaper::Reaper;
 
 /// No command takes longer on a working node, hooks included. A helper that does is
@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// Lowest number of descriptors that the helper inherits; it uses the first ones itself.
 const MIN_INHERITED_FD: RawFd = 10;
 
-/// Runs the command and returns its answer: a pid, or 0.
-pub async fn run(command: &HelperCommand, reaper: &Reaper) -> Result<i32> {
+/// Runs the command and returns its answer.
+pub async fn run(command: &HelperCommand, reaper: &Reaper) -> Result<Done> {
     run_with_socket(command, None, reaper).await
 }
 
@@ -33,7 +33,7 @@ pub async fn run_with_socket(
     command: &HelperCommand,
     socket: Option<OwnedFd>,
     reaper: &Reaper,
-) -> Result<i32> {
+) -> Result<Done> {
     let input = serde_json::to_vec(command)?;
     let mut child = None;
     // Inheritable until the helper is spawned; this thread spawns nothing else meanwhile.

@@ -6,15 +6,22 @@
 //! containerd restarts, and the process would otherwise see a closed pipe or end of input.
 
 use std::fs::{File, OpenOptions};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe;
 
-use crate::helper::command::ProcessStdio;
+use crate::helper::command::StdioFiles;
+use crate::reaper::Reaper;
+
+/// How long a logging program may take to get ready.
+const LOGGER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What containerd asks for: URIs or plain paths, empty for none.
 #[derive(Debug, Clone, Default)]
@@ -23,6 +30,9 @@ pub struct StdioUris {
     pub stdout: String,
     pub stderr: String,
     pub terminal: bool,
+    /// The user and group that FIFOs of outputs should belong to, if not root: a process
+    /// may open its own output again (`/dev/stdout`).
+    pub owner: (u32, u32),
 }
 
 /// What the shim keeps open for a process.
@@ -36,7 +46,7 @@ pub struct OpenStdio {
 
 /// Paths that the helper can open without blocking, and what must stay open until it has.
 pub struct PreparedStdio {
-    pub files: ProcessStdio,
+    pub files: StdioFiles,
     open: OpenStdio,
     stdin: Option<PathBuf>,
 }
@@ -44,7 +54,7 @@ pub struct PreparedStdio {
 impl StdioUris {
     /// Makes FIFOs openable without waiting for their other ends. `id` and `namespace` are
     /// the container's, for a logging program.
-    pub fn prepare(&self, id: &str, namespace: &str) -> Result<PreparedStdio> {
+    pub async fn prepare(&self, id: &str, namespace: &str, reaper: &Reaper) -> Result<PreparedStdio> {
         let mut open = OpenStdio::default();
         let stdin = path_of_uri(&self.stdin)?;
         if let Some(path) = &stdin {
@@ -54,7 +64,7 @@ impl StdioUris {
         }
         let (stdout, stderr) = match self.stdout.strip_prefix("binary://") {
             Some(program) => {
-                let (stdout, stderr) = start_logger(program, id, namespace)?;
+                let (stdout, stderr) = start_logger(program, id, namespace, reaper).await?;
                 let files = [proc_path(&stdout), proc_path(&stderr)];
                 open.outputs.extend([stdout, stderr]);
                 let [stdout, stderr] = files;
@@ -65,9 +75,15 @@ impl StdioUris {
         for path in stdout.iter().chain(&stderr) {
             if is_fifo(path) && !path.starts_with("/proc") {
                 open.outputs.push(open_nonblocking(path, OpenOptions::new().read(true))?);
+                if self.owner != (0, 0) {
+                    let (user, group) = self.owner;
+                    std::os::unix::fs::chown(path, Some(user), Some(group)).with_context(|| {
+                        format!("cannot give '{}' to user {user} and group {group}", path.display())
+                    })?;
+                }
             }
         }
-        let files = ProcessStdio::Files { stdin: stdin.clone(), stdout, stderr };
+        let files = StdioFiles { stdin: stdin.clone(), stdout, stderr };
         Ok(PreparedStdio { files, open, stdin })
     }
 }
@@ -129,14 +145,27 @@ fn proc_path(file: &File) -> PathBuf {
     format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()).into()
 }
 
+/// Opens standard input, output and error for a process. Outputs are appended to.
+pub fn open_files(files: &StdioFiles) -> Result<[OwnedFd; 3]> {
+    let (mut read, mut write) = (OpenOptions::new(), OpenOptions::new());
+    read.read(true);
+    write.append(true).create(true);
+    let open = |options: &OpenOptions, path: &Option<PathBuf>| {
+        let path = path.as_deref().unwrap_or(Path::new("/dev/null"));
+        let file = options.open(path).with_context(|| format!("cannot open '{}'", path.display()))?;
+        anyhow::Ok(OwnedFd::from(file))
+    };
+    Ok([open(&read, &files.stdin)?, open(&write, &files.stdout)?, open(&write, &files.stderr)?])
+}
+
 /// Starts a logging program (`binary://PROGRAM?KEY=VALUE…`), which reads the output from
 /// descriptor 3 and the errors from 4, and closes 5 when it is ready (containerd's runtime
 /// v2 logging protocol). Returns the write ends of both pipes.
-fn start_logger(program: &str, id: &str, namespace: &str) -> Result<(File, File)> {
+async fn start_logger(program: &str, id: &str, namespace: &str, reaper: &Reaper) -> Result<(File, File)> {
     let (path, query) = program.split_once('?').unwrap_or((program, ""));
     let (stdout, stdout_writer) = std::io::pipe()?;
     let (stderr, stderr_writer) = std::io::pipe()?;
-    let (mut ready, ready_writer) = std::io::pipe()?;
+    let (ready, ready_writer) = std::io::pipe()?;
     let inherited = [stdout.as_raw_fd(), stderr.as_raw_fd(), ready_writer.as_raw_fd()];
     let mut command = Command::new(path);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -161,11 +190,17 @@ fn start_logger(program: &str, id: &str, namespace: &str) -> Result<(File, File)
             Ok(())
         });
     }
-    command.spawn().map_err(|error| anyhow!("cannot start the logging program '{path}': {error}"))?;
-    drop(ready_writer);
-    // Returns when the program closes the pipe or ends.
-    std::io::Read::read(&mut ready, &mut [0])?;
-    let file = |writer: std::io::PipeWriter| File::from(std::os::fd::OwnedFd::from(writer));
+    let spawned = reaper.spawn(|| command.spawn().map(|child| child.id()));
+    let (pid, _) = spawned.map_err(|error| anyhow!("cannot start the logging program '{path}': {error}"))?;
+    drop((command, ready_writer));
+    // Ends when the program closes the pipe, or ends itself.
+    let mut ready = pipe::Receiver::from_owned_fd(ready.into())?;
+    let answered = tokio::time::timeout(LOGGER_TIMEOUT, ready.read(&mut [0])).await;
+    if answered.is_err() {
+        let _ = reaper.signal(pid, libc::SIGKILL);
+        bail!("the logging program '{path}' was not ready within {} s", LOGGER_TIMEOUT.as_secs());
+    }
+    let file = |writer: std::io::PipeWriter| File::from(OwnedFd::from(writer));
     Ok((file(stdout_writer), file(stderr_writer)))
 }
 
@@ -180,23 +215,24 @@ mod tests {
         StdioUris { stdout: format!("{scheme}{path}"), ..StdioUris::default() }
     }
 
+    /// Prepares it as the shim does.
+    fn prepare(stdio: &StdioUris, id: &str) -> Result<PreparedStdio> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async { stdio.prepare(id, "n", &Reaper::start().unwrap()).await })
+    }
+
     /// What the helper would open as the output.
     fn output(prepared: &PreparedStdio) -> PathBuf {
-        match &prepared.files {
-            ProcessStdio::Files { stdout, .. } => stdout.clone().unwrap(),
-            ProcessStdio::Terminal { .. } => panic!("no terminal was asked for"),
-        }
+        prepared.files.stdout.clone().unwrap()
     }
 
     #[test]
     fn a_file_gets_its_directories_and_an_unknown_scheme_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let prepared = stdio(directory.path(), "file://", "a/b/log").prepare("c", "n").unwrap();
+        let prepared = prepare(&stdio(directory.path(), "file://", "a/b/log"), "c").unwrap();
         assert_eq!(output(&prepared), directory.path().join("a/b/log"));
         assert!(directory.path().join("a/b").is_dir());
-        let Err(error) = stdio(directory.path(), "http://", "x").prepare("c", "n") else {
-            panic!("accepted")
-        };
+        let Err(error) = prepare(&stdio(directory.path(), "http://", "x"), "c") else { panic!("accepted") };
         assert!(error.to_string().contains("'http'"));
     }
 
@@ -204,7 +240,7 @@ mod tests {
     fn a_process_does_not_see_a_closed_pipe_while_nobody_reads() {
         let directory = tempfile::tempdir().unwrap();
         nix::unistd::mkfifo(&directory.path().join("out"), Mode::S_IRWXU).unwrap();
-        let prepared = stdio(directory.path(), "", "out").prepare("c", "n").unwrap();
+        let prepared = prepare(&stdio(directory.path(), "", "out"), "c").unwrap();
         let mut process = OpenOptions::new().write(true).open(output(&prepared)).unwrap();
         let open = prepared.open().unwrap();
         process.write_all(b"kept for whoever reads later").unwrap();
@@ -221,7 +257,7 @@ mod tests {
         let path = directory.path().join("in");
         nix::unistd::mkfifo(&path, Mode::S_IRWXU).unwrap();
         let stdin = StdioUris { stdin: path.display().to_string(), ..StdioUris::default() };
-        let prepared = stdin.prepare("c", "n").unwrap();
+        let prepared = prepare(&stdin, "c").unwrap();
         let mut process = File::open(&path).unwrap();
         let mut open = prepared.open().unwrap();
         // A client attaches, writes and detaches.
@@ -243,7 +279,7 @@ mod tests {
             format!("#!/bin/sh\nexec 5>&-\n{{ echo $CONTAINER_ID $1 $2; cat <&3; }} >{}\n", log.display());
         std::fs::write(&program, text).unwrap();
         std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-        let prepared = stdio(directory.path(), "binary://", "logger?key=value").prepare("site", "n").unwrap();
+        let prepared = prepare(&stdio(directory.path(), "binary://", "logger?key=value"), "site").unwrap();
         let mut process = OpenOptions::new().write(true).open(output(&prepared)).unwrap();
         process.write_all(b"hello\n").unwrap();
         drop((process, prepared));

@@ -17,6 +17,9 @@ use super::stdio::StdioUris;
 pub struct ConsoleSocket {
     listener: UnixListener,
     path: PathBuf,
+    /// The socket's directory, for [`Self::short_path`].
+    directory: File,
+    name: String,
 }
 
 impl ConsoleSocket {
@@ -26,14 +29,17 @@ impl ConsoleSocket {
         // A bundle's path is often longer than a socket address may be.
         let opened = File::open(directory)?;
         let short = format!("/proc/self/fd/{}/{name}", opened.as_raw_fd());
+        // Left by a shim that was killed.
+        let _ = std::fs::remove_file(&path);
         let listener = UnixListener::bind(short)
             .with_context(|| format!("cannot create the terminal's socket '{}'", path.display()))?;
-        Ok(Self { listener, path })
+        Ok(Self { listener, path, directory: opened, name: name.to_owned() })
     }
 
-    /// Its path.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// A path that another process can use as an address, while this one exists.
+    pub fn short_path(&self) -> PathBuf {
+        let (pid, directory) = (std::process::id(), self.directory.as_raw_fd());
+        format!("/proc/{pid}/fd/{directory}/{}", self.name).into()
     }
 
     /// Takes what the helper has sent; it has ended by now.

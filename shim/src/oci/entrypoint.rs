@@ -2,13 +2,36 @@
 //! name.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// PATH if the image sets none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Where an entrypoint is looked up. Relative paths begin at the container's working
+/// directory.
+pub trait Files {
+    fn metadata(&self, path: &Path) -> io::Result<Metadata>;
+    /// For reading. Called for regular files only.
+    fn open(&self, path: &Path) -> io::Result<File>;
+}
+
+/// The files that this process sees.
+pub struct OwnFiles;
+
+impl Files for OwnFiles {
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        path.metadata()
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        // It may be another file by now, and to open a FIFO could take for ever.
+        OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)
+    }
+}
 
 /// What to execute.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,42 +46,49 @@ pub enum Entrypoint {
 
 /// Why there is nothing to execute: names the file and says what to do.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Unusable(String);
+pub enum Unusable {
+    /// There is no such file.
+    Missing(String),
+    /// The file cannot be executed, or there is no entrypoint.
+    Other(String),
+}
 
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Missing(reason) | Self::Other(reason) => f.write_str(reason),
+        }
     }
 }
 
 impl Entrypoint {
-    /// Looks at the file that `args` name, seen from this process's root and working
-    /// directory. `path` is the container's PATH.
-    pub fn find(args: &[String], path: Option<&str>) -> Result<Self, Unusable> {
+    /// Looks at the file that `args` name. `path` is the container's PATH.
+    pub fn find(args: &[String], path: Option<&str>, files: &impl Files) -> Result<Self, Unusable> {
         let Some(command) = args.first().filter(|command| !command.is_empty()) else {
-            return Err(Unusable("the image has no entrypoint, and no command was given".to_owned()));
+            return Err(Unusable::Other("the image has no entrypoint, and no command was given".to_owned()));
         };
-        match look_up(command, path.unwrap_or(DEFAULT_PATH)) {
-            Some(found) => Self::of_file(found, args),
+        match look_up(command, path.unwrap_or(DEFAULT_PATH), files) {
+            Some(found) => Self::of_file(found, args, files),
             None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command)),
         }
     }
 
-    fn of_file(file: PathBuf, args: &[String]) -> Result<Self, Unusable> {
+    fn of_file(file: PathBuf, args: &[String], files: &impl Files) -> Result<Self, Unusable> {
         let name = file.display();
-        let head = head(&file).map_err(|error| Unusable(format!("cannot read '{name}': {error}")))?;
+        let head =
+            head(&file, files).map_err(|error| Unusable::Other(format!("cannot read '{name}': {error}")))?;
         match head.as_slice() {
             [0, b'a', b's', b'm', ..] => {
                 let module = file.to_string_lossy().into_owned();
                 Ok(Self::Module([&[module], &args[1..]].concat()))
             }
-            [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => match executable(&file) {
+            [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => match executable(&file, files) {
                 true => Ok(Self::Program(file)),
-                false => Err(Unusable(format!(
+                false => Err(Unusable::Other(format!(
                     "'{name}': permission denied: the file lacks the execute permission"
                 ))),
             },
-            _ => Err(Unusable(format!(
+            _ => Err(Unusable::Other(format!(
                 "'{name}' is neither a WebAssembly module nor a Linux program (ELF or #!)"
             ))),
         }
@@ -71,7 +101,7 @@ fn not_found(command: &str) -> Unusable {
         true => "no such file or directory in the image",
         false => "executable file not found in $PATH",
     };
-    Unusable(format!("'{command}': {what}: correct the entrypoint or the command"))
+    Unusable::Missing(format!("'{command}': {what}: correct the entrypoint or the command"))
 }
 
 /// `ssr health`, also in the form that Docker makes of a HEALTHCHECK that is a string.
@@ -100,28 +130,28 @@ fn plain(word: &str) -> bool {
 
 /// The file that a command names: a path, or a name in a directory of PATH. A module is
 /// also found in the working directory.
-fn look_up(command: &str, path: &str) -> Option<PathBuf> {
-    let is_file = |file: &Path| file.metadata().is_ok_and(|metadata| metadata.is_file());
+fn look_up(command: &str, path: &str, files: &impl Files) -> Option<PathBuf> {
+    let is_file = |file: &Path| files.metadata(file).is_ok_and(|metadata| metadata.is_file());
     if command.contains('/') {
         return Some(PathBuf::from(command)).filter(|file| is_file(file));
     }
     let in_path = path.split(':').filter(|directory| !directory.is_empty());
     let mut candidates = in_path.map(|directory| Path::new(directory).join(command));
-    candidates.find(|file| is_file(file) && executable(file)).or_else(|| {
+    candidates.find(|file| is_file(file) && executable(file, files)).or_else(|| {
         let module = Path::new("./").join(command);
-        let is_module = is_file(&module) && head(&module).is_ok_and(|head| head.starts_with(b"\0asm"));
+        let is_module = is_file(&module) && head(&module, files).is_ok_and(|head| head.starts_with(b"\0asm"));
         is_module.then_some(module)
     })
 }
 
-fn executable(file: &Path) -> bool {
-    file.metadata().is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
+fn executable(file: &Path, files: &impl Files) -> bool {
+    files.metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }
 
 /// The first four bytes of the file, or fewer if it is shorter.
-fn head(file: &Path) -> io::Result<Vec<u8>> {
+fn head(file: &Path, files: &impl Files) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(4);
-    File::open(file)?.take(4).read_to_end(&mut head)?;
+    files.open(file)?.take(4).read_to_end(&mut head)?;
     Ok(head)
 }
 
@@ -140,7 +170,7 @@ mod tests {
         write(file.path(), bytes).unwrap();
         set_permissions(file.path(), Permissions::from_mode(mode)).unwrap();
         let name = file.path().to_str().unwrap();
-        Entrypoint::find(&words(&[name, "/dist"]), None)
+        Entrypoint::find(&words(&[name, "/dist"]), None, &OwnFiles)
     }
 
     #[test]
@@ -157,19 +187,19 @@ mod tests {
         assert!(find(b"#!/bin/sh\n", 0o644).unwrap_err().to_string().contains("execute permission"));
         assert!(find(b"<html>", 0o755).unwrap_err().to_string().contains("neither"));
         assert!(find(b"", 0o755).unwrap_err().to_string().contains("neither"));
-        let missing = Entrypoint::find(&words(&["/no/such.wasm"]), None).unwrap_err();
+        let missing = Entrypoint::find(&words(&["/no/such.wasm"]), None, &OwnFiles).unwrap_err();
         assert!(missing.to_string().contains("'/no/such.wasm'"));
-        assert!(Entrypoint::find(&[], None).is_err());
-        assert!(Entrypoint::find(&words(&[""]), None).is_err());
+        assert!(Entrypoint::find(&[], None, &OwnFiles).is_err());
+        assert!(Entrypoint::find(&words(&[""]), None, &OwnFiles).is_err());
     }
 
     #[test]
     fn a_name_is_looked_up_in_path() {
         assert_eq!(
-            Entrypoint::find(&words(&["sh"]), Some("/nowhere::/bin")),
+            Entrypoint::find(&words(&["sh"]), Some("/nowhere::/bin"), &OwnFiles),
             Ok(Entrypoint::Program("/bin/sh".into()))
         );
-        assert!(Entrypoint::find(&words(&["sh"]), Some("/nowhere")).is_err());
+        assert!(Entrypoint::find(&words(&["sh"]), Some("/nowhere"), &OwnFiles).is_err());
     }
 
     #[test]

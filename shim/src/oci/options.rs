@@ -1,44 +1,121 @@
 //! The runtime options that containerd passes when it creates a container.
 
-use anyhow::{Context, Result};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
 use containerd_shim::api::Options;
 use containerd_shim::protos::protobuf::well_known_types::any::Any;
 use containerd_shim::protos::protobuf::{CodedInputStream, Message};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+
+use crate::runc::RuncOptions;
+
+/// The file in a bundle that they are kept in.
+const FILE: &str = "runtime-options.json";
 
 /// The options of runc's shim (`ctr --runc-systemd-cgroup`, Docker).
 const RUNC: &str = "containerd.runc.v1.Options";
 /// What CRI passes for runtimes it does not know: a part of its config.toml.
 const GENERIC: &str = "runtimeoptions.v1.Options";
 
-/// The options that this runtime has.
-#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+/// The options that this runtime has: those of runc's shim, by the same names.
+#[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "PascalCase")]
 pub struct RuntimeOptions {
     /// Whether systemd manages the container's cgroup.
-    #[serde(rename = "SystemdCgroup")]
     pub systemd_cgroup: bool,
+    /// The OCI runtime for Linux containers; empty for the node's `runc` or `crun`.
+    pub binary_name: String,
+    /// Where that runtime keeps its state; empty for the bundle.
+    pub root: String,
+    /// Whether a container's root is changed without `pivot_root`.
+    pub no_pivot_root: bool,
+    /// Whether a Linux container shares the session keyring of its creator. A site never
+    /// gets one of its own.
+    pub no_new_keyring: bool,
+    /// The user and group that the FIFOs of a process's output belong to.
+    pub io_uid: u32,
+    pub io_gid: u32,
+    /// Not supported.
+    shim_cgroup: String,
+    /// Used by checkpoints only, which are not supported.
+    criu_image_path: String,
+    criu_path: String,
+    criu_work_path: String,
 }
 
 impl RuntimeOptions {
-    /// Parses the options of a request. Absent and unknown ones are the defaults.
+    /// Parses the options of a request. Absent ones are the defaults.
     ///
     /// # Errors
-    /// If options of a known type cannot be parsed.
+    /// If options of a known type cannot be parsed, or one is not supported.
     pub fn read(options: Option<&Any>) -> Result<Self> {
         let Some(any) = options else { return Ok(Self::default()) };
-        match any.type_url.rsplit('/').next() {
+        let options = match any.type_url.rsplit('/').next() {
             Some(RUNC) => {
                 let options = Options::parse_from_bytes(&any.value)
                     .with_context(|| format!("the runtime options are not a valid {RUNC}"))?;
-                Ok(Self { systemd_cgroup: options.systemd_cgroup })
+                Self::from(options)
             }
             Some(GENERIC) => {
                 let body = config_body(&any.value)
                     .with_context(|| format!("the runtime options are not a valid {GENERIC}"))?;
-                toml::from_str(&body).context("invalid runtime options in containerd's config.toml")
+                toml::from_str(&body).context("invalid runtime options in containerd's config.toml")?
             }
-            _ => Ok(Self::default()),
+            _ => Self::default(),
+        };
+        ensure!(
+            options.shim_cgroup.is_empty(),
+            "the runtime option ShimCgroup ('{}') is not supported: the shim stays in containerd's cgroup",
+            options.shim_cgroup
+        );
+        Ok(options)
+    }
+
+    /// Keeps them in a bundle, for whoever deletes the container after its shim has died.
+    pub fn save(&self, bundle: &Path) -> Result<()> {
+        let file = bundle.join(FILE);
+        std::fs::write(&file, serde_json::to_vec(self)?)
+            .with_context(|| format!("cannot write '{}'", file.display()))
+    }
+
+    /// Those that were kept in a bundle; the defaults if none were.
+    pub fn of_bundle(bundle: &Path) -> Result<Self> {
+        let file = bundle.join(FILE);
+        let cannot_read = || format!("cannot read '{}'", file.display());
+        match std::fs::read(&file) {
+            Ok(text) => serde_json::from_slice(&text).with_context(cannot_read),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(error).with_context(cannot_read),
+        }
+    }
+
+    /// How the OCI runtime for Linux containers is called.
+    pub fn of_runc(&self) -> RuncOptions {
+        let path = |text: &String| Some(PathBuf::from(text)).filter(|path| !path.as_os_str().is_empty());
+        RuncOptions {
+            binary: path(&self.binary_name),
+            root: path(&self.root),
+            systemd_cgroup: self.systemd_cgroup,
+            no_pivot_root: self.no_pivot_root,
+            no_new_keyring: self.no_new_keyring,
+        }
+    }
+}
+
+impl From<Options> for RuntimeOptions {
+    fn from(options: Options) -> Self {
+        Self {
+            systemd_cgroup: options.systemd_cgroup,
+            binary_name: options.binary_name,
+            root: options.root,
+            no_pivot_root: options.no_pivot_root,
+            no_new_keyring: options.no_new_keyring,
+            io_uid: options.io_uid,
+            io_gid: options.io_gid,
+            shim_cgroup: options.shim_cgroup,
+            ..Self::default()
         }
     }
 }
@@ -72,16 +149,33 @@ mod tests {
     fn runc_options_are_parsed() {
         let options = Options { systemd_cgroup: true, ..Options::default() };
         let any = any(RUNC, options.write_to_bytes().unwrap());
-        assert_eq!(RuntimeOptions::read(Some(&any)).unwrap(), RuntimeOptions { systemd_cgroup: true });
+        let expected = RuntimeOptions { systemd_cgroup: true, ..RuntimeOptions::default() };
+        assert_eq!(RuntimeOptions::read(Some(&any)).unwrap(), expected);
+    }
+
+    /// What CRI passes for this table of containerd's config.toml.
+    fn of_config(body: &str) -> Result<RuntimeOptions> {
+        let mut value = vec![0x0a, 1, b'x', 0x1a, u8::try_from(body.len()).unwrap()];
+        value.extend(body.as_bytes());
+        RuntimeOptions::read(Some(&any("runtimeoptions.v1.Options", value)))
     }
 
     #[test]
     fn options_of_containerds_config_are_parsed() {
-        let body = "SystemdCgroup = true\nBinaryName = \"\"\n";
-        let mut value = vec![0x0a, 1, b'x', 0x1a, body.len() as u8];
-        value.extend(body.as_bytes());
-        let any = any("runtimeoptions.v1.Options", value);
-        assert!(RuntimeOptions::read(Some(&any)).unwrap().systemd_cgroup);
+        let options = of_config("SystemdCgroup = true\nBinaryName = \"crun\"\nRoot = \"\"\n").unwrap();
+        assert!(options.systemd_cgroup);
+        assert_eq!(options.of_runc().binary, Some(PathBuf::from("crun")));
+        assert_eq!(options.of_runc().root, None);
+    }
+
+    #[test]
+    fn what_is_not_honoured_is_refused_by_name() {
+        let error = of_config("ShimCgroup = \"/shims\"\n").unwrap_err().to_string();
+        assert!(error.contains("ShimCgroup ('/shims')"), "{error}");
+        let error = format!("{:#}", of_config("SystemdCgruop = true\n").unwrap_err());
+        assert!(error.contains("SystemdCgruop"), "{error}");
+        let options = Options { shim_cgroup: "/shims".to_owned(), ..Options::default() };
+        assert!(RuntimeOptions::read(Some(&any(RUNC, options.write_to_bytes().unwrap()))).is_err());
     }
 
     #[test]

@@ -1,13 +1,9 @@
 //! What a bundle's config.json says about its container.
 
-use std::fs::File;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Mount, MountBuilder, Spec};
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 
 /// Reads a bundle's config.json.
 pub fn load(bundle: &Path) -> Result<Spec> {
@@ -40,46 +36,20 @@ impl PidNamespace {
 }
 
 /// The path that the first argument names in the container.
-fn entrypoint(spec: &Spec) -> Option<PathBuf> {
+pub fn entrypoint(spec: &Spec) -> Option<PathBuf> {
     let process = spec.process().as_ref()?;
     let command = process.args().as_ref()?.first().filter(|command| !command.is_empty())?;
     Some(Path::new("/").join(process.cwd()).join(command))
 }
 
-/// Whether the first argument's file is in the root filesystem at `root`, or may be in
-/// something that is mounted there. A name without a slash may be a program in any
-/// directory of PATH, unless it is a module's.
-pub fn has_entrypoint(spec: &Spec, root: &Path) -> bool {
-    let Some(path) = entrypoint(spec) else { return true };
-    let mounted = spec.mounts().iter().flatten().any(|mount| path.starts_with(mount.destination()));
+/// Whether the first argument is the path of a file, or the name of a module: a module may
+/// be a layer of the image instead. Any other name is a program in a directory of PATH.
+pub fn names_module(spec: &Spec) -> bool {
+    let Some(path) = entrypoint(spec) else { return false };
     let process = spec.process().as_ref();
     let command = process.and_then(|process| process.args().as_ref()?.first());
-    let bare = command.is_some_and(|command| !command.contains('/'))
-        && path.extension().is_none_or(|extension| extension != "wasm");
-    mounted || bare || exists_below(root, &path)
-}
-
-/// Whether there is such a file. Links are followed, but not out of `root`.
-fn exists_below(root: &Path, path: &Path) -> bool {
-    let Ok(root) = File::open(root) else { return true };
-    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
-    match openat2(root.as_raw_fd(), path, how) {
-        Ok(file) => {
-            // SAFETY: the kernel has just opened it for this process.
-            drop(unsafe { OwnedFd::from_raw_fd(file) });
-            true
-        }
-        // openat2 needs Linux 5.6. Without it, a missing file is noticed later.
-        Err(error) => !matches!(error, Errno::ENOENT | Errno::ENOTDIR),
-    }
-}
-
-/// A mount of `file` at the first argument's path.
-pub fn file_at_entrypoint(spec: &Spec, file: &Path) -> Result<Mount> {
-    let path = entrypoint(spec).context("the image has no entrypoint")?;
-    let options = ["bind", "ro", "nosuid", "nodev"].map(str::to_owned);
-    let mount = MountBuilder::default().destination(path).source(file).typ("bind").options(options);
-    mount.build().context("the module's mount")
+    command.is_some_and(|command| command.contains('/'))
+        || path.extension().is_some_and(|extension| extension == "wasm")
 }
 
 #[cfg(test)]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
 use containerd_shim::api::{CreateTaskRequest, ExecProcessRequest, Status};
+use libcontainer::oci_spec::runtime::LinuxResources;
 use parking_lot::Mutex;
 
 use super::process::{PreparedIo, Process, ProcessState};
 use crate::cgroup::Cgroup;
 use crate::cgroup::oom::OomKills;
 use crate::compile::provider;
-use crate::helper::command::{HelperCommand, ModuleFile, NO_ENTRYPOINT, RootMount};
+use crate::helper::command::{Done, HelperCommand, ModuleFile, OwnOptions, ProcessStdio, RootMount};
 use crate::helper::spawn;
 use crate::io::stdio::StdioUris;
 use crate::io::terminal::ConsoleSocket;
@@ -22,7 +23,7 @@ use crate::oci::options::RuntimeOptions;
 use crate::oci::spec::{self, PidNamespace};
 use crate::oci::wasm_layer::Images;
 use crate::reaper::Reaper;
-use crate::signals;
+use crate::runc::Runc;
 
 /// How long exec processes may take to end after init has been killed.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -35,12 +36,25 @@ pub struct Container {
     pub cgroup: Cgroup,
     /// `None` if there is no memory cgroup.
     pub oom_kills: Option<OomKills>,
+    runtime: Runtime,
     namespace: String,
+    owner: (u32, u32),
     execs: Mutex<HashMap<String, Arc<ExecProcess>>>,
     paused: AtomicBool,
+    /// Held while processes are started, which must not happen in a frozen container, and
+    /// while it is paused.
+    freezing: tokio::sync::Mutex<()>,
     pid_namespace: PidNamespace,
     /// Held while the container is removed.
     pub removal: tokio::sync::Mutex<()>,
+}
+
+/// What makes and changes a container.
+enum Runtime {
+    /// The helper: its processes run our own binary.
+    Own,
+    /// The node's OCI runtime: they are Linux programs.
+    Runc(Runc),
 }
 
 /// A process that exec adds.
@@ -55,45 +69,23 @@ impl Container {
     pub async fn create(request: &CreateTaskRequest, images: &Images, reaper: &Reaper) -> Result<Self> {
         let bundle = PathBuf::from(&request.bundle);
         let options = RuntimeOptions::read(request.options.as_ref())?;
+        options.save(&bundle)?;
         let spec = spec::load(&bundle)?;
         let cgroup = Cgroup::of_spec(&spec, &request.id, options.systemd_cgroup);
+        let owner = (options.io_uid, options.io_gid);
         let init = Process::new(StdioUris {
             stdin: request.stdin.clone(),
             stdout: request.stdout.clone(),
             stderr: request.stderr.clone(),
             terminal: request.terminal,
+            owner,
         });
-        let mut io = prepare(&init.stdio, &bundle, &request.id, &images.namespace)?;
-        let mounts = request.rootfs.iter().map(|mount| RootMount {
-            kind: mount.type_.clone(),
-            source: mount.source.clone(),
-            options: mount.options.clone(),
-        });
-        let mounts: Vec<_> = mounts.collect();
-        let stdio = io.for_helper();
-        let create = |module| HelperCommand::Create {
-            bundle: bundle.clone(),
-            id: request.id.clone(),
-            mounts: mounts.clone(),
-            systemd: options.systemd_cgroup,
-            stdio: stdio.clone(),
-            module,
-        };
-        let made = async {
-            match make(&create(ModuleFile::Expected), &bundle, reaper).await? {
-                NO_ENTRYPOINT => {
-                    let module = find_module(&request.id, &bundle, images).await?;
-                    make(&create(module), &bundle, reaper).await
-                }
-                pid => Ok(pid),
-            }
-        };
-        let pid = match made.await {
-            Ok(pid) => pid,
+        let mut io = prepare(&init.stdio, &bundle, &request.id, &images.namespace, reaper).await?;
+        let (runtime, pid) = match make_init(request, &options, images, io.for_helper(), reaper).await {
+            Ok(made) => made,
             Err(error) => {
-                // A helper that was killed has left things behind.
-                let delete = HelperCommand::Delete { bundle: bundle.clone(), id: request.id.clone() };
-                if let Err(error) = spawn::run(&delete, reaper).await {
+                // A helper or an OCI runtime that was killed has left things behind.
+                if let Err(error) = remove_from_kernel(&bundle, &request.id, reaper).await {
                     log::warn!("container {}: {error:#}", request.id);
                 }
                 return Err(error);
@@ -105,9 +97,12 @@ impl Container {
             init: Arc::new(init),
             cgroup,
             oom_kills: OomKills::of_process(pid),
+            runtime,
             namespace: images.namespace.clone(),
+            owner,
             execs: Mutex::default(),
             paused: AtomicBool::new(false),
+            freezing: tokio::sync::Mutex::default(),
             pid_namespace: PidNamespace::of(&spec),
             removal: tokio::sync::Mutex::default(),
         };
@@ -124,8 +119,13 @@ impl Container {
         let ProcessState::Created { pid } = self.init.state() else {
             return Err(anyhow!("the container has been started before"));
         };
-        let start = HelperCommand::Start { bundle: self.bundle.clone(), id: self.id.clone() };
-        spawn::run(&start, reaper).await?;
+        match &self.runtime {
+            Runtime::Own => {
+                let start = HelperCommand::Start { bundle: self.bundle.clone(), id: self.id.clone() };
+                spawn::run(&start, reaper).await?;
+            }
+            Runtime::Runc(runc) => runc.start().await?,
+        }
         self.init.set_state(ProcessState::Running { pid });
         Ok(pid)
     }
@@ -137,6 +137,7 @@ impl Container {
             stdout: request.stdout.clone(),
             stderr: request.stderr.clone(),
             terminal: request.terminal,
+            owner: self.owner,
         });
         let exec = ExecProcess { process: Arc::new(process), spec: request.spec.value.clone() };
         let mut execs = self.execs.lock();
@@ -147,32 +148,60 @@ impl Container {
         true
     }
 
-    /// Starts a process that was added.
+    /// Starts a process that was added. If that fails, the process has ended.
     pub async fn start_exec(&self, exec_id: &str, exec: &ExecProcess, reaper: &Reaper) -> Result<i32> {
         let process = &exec.process;
         if !matches!(process.state(), ProcessState::Added) {
             return Err(anyhow!("the process has been started before"));
         }
-        let file = self.bundle.join(format!("{exec_id}-process.json"));
-        std::fs::write(&file, &exec.spec).with_context(|| format!("cannot write '{}'", file.display()))?;
-        let started = async {
-            let mut io = prepare(&process.stdio, &self.bundle, exec_id, &self.namespace)?;
-            let command = HelperCommand::Exec {
-                bundle: self.bundle.clone(),
-                id: self.id.clone(),
-                process: file.clone(),
-                stdio: io.for_helper(),
-            };
-            let pid = make(&command, &self.bundle, reaper).await?;
-            process.set_state(ProcessState::Running { pid });
-            if let Err(error) = process.attach(io) {
-                log::warn!("container {}: process {exec_id} has no stdio: {error:#}", self.id);
+        let started = self.make_exec(exec_id, exec, reaper).await;
+        match started {
+            Ok((pid, io)) => {
+                process.set_state(ProcessState::Running { pid });
+                if let Err(error) = process.attach(io) {
+                    log::warn!("container {}: process {exec_id} has no stdio: {error:#}", self.id);
+                }
+                Ok(pid)
             }
-            Ok(pid)
+            Err(error) => {
+                process.end_unstarted();
+                Err(error)
+            }
+        }
+    }
+
+    async fn make_exec(
+        &self,
+        exec_id: &str,
+        exec: &ExecProcess,
+        reaper: &Reaper,
+    ) -> Result<(i32, PreparedIo)> {
+        let _freezing = self.freezing.lock().await;
+        if self.paused.load(Ordering::SeqCst) {
+            bail!("container '{}' is paused: resume it before a process is executed in it", self.id);
+        }
+        let ProcessState::Running { pid: init } = self.init.state() else {
+            bail!("container '{}' is not running", self.id);
         };
-        let started = started.await;
-        let _ = std::fs::remove_file(&file);
-        started
+        let mut io = prepare(&exec.process.stdio, &self.bundle, exec_id, &self.namespace, reaper).await?;
+        let stdio = io.for_helper();
+        let pid = match &self.runtime {
+            Runtime::Runc(runc) => runc.exec(exec_id, &exec.spec, stdio).await?,
+            Runtime::Own => {
+                let file = self.bundle.join(format!("{exec_id}-process.json"));
+                std::fs::write(&file, &exec.spec)
+                    .with_context(|| format!("cannot write '{}'", file.display()))?;
+                let command =
+                    HelperCommand::Exec { bundle: self.bundle.clone(), init, process: file.clone(), stdio };
+                let made = make(&command, &self.bundle, reaper).await;
+                let _ = std::fs::remove_file(&file);
+                match made? {
+                    Done::Process(pid) => pid,
+                    other => bail!("the helper has made no process: {other:?}"),
+                }
+            }
+        };
+        Ok((pid, io))
     }
 
     /// Init if `exec_id` is empty, otherwise the exec of that name.
@@ -201,7 +230,13 @@ impl Container {
     pub async fn kill_remaining(&self) {
         // The kernel does so where the PID namespace is the container's own.
         if self.pid_namespace != PidNamespace::Own {
-            let _ = self.cgroup.signal(libc::SIGKILL);
+            let killed = match &self.runtime {
+                Runtime::Own => self.cgroup.signal(libc::SIGKILL),
+                Runtime::Runc(runc) => runc.kill(libc::SIGKILL.unsigned_abs(), true).await.map(drop),
+            };
+            if let Err(error) = killed {
+                log::warn!("container {}: {error:#}", self.id);
+            }
         }
         let processes: Vec<_> = self.execs.lock().values().map(|exec| Arc::clone(&exec.process)).collect();
         let running =
@@ -217,10 +252,22 @@ impl Container {
     }
 
     /// Freezes or thaws all its processes.
-    pub fn pause(&self, paused: bool) -> Result<()> {
-        self.cgroup.freeze(paused)?;
+    pub async fn pause(&self, paused: bool) -> Result<()> {
+        let _freezing = self.freezing.lock().await;
+        match &self.runtime {
+            Runtime::Own => self.cgroup.freeze(paused)?,
+            Runtime::Runc(runc) => runc.pause(paused).await?,
+        }
         self.paused.store(paused, Ordering::SeqCst);
         Ok(())
+    }
+
+    /// Sets new limits.
+    pub async fn update(&self, resources: &LinuxResources) -> Result<()> {
+        match &self.runtime {
+            Runtime::Own => self.cgroup.update(resources),
+            Runtime::Runc(runc) => runc.update(resources).await,
+        }
     }
 
     /// The status of one of its processes.
@@ -232,56 +279,121 @@ impl Container {
     }
 
     /// Sends a signal to one of its processes. `false` if that has ended.
-    pub fn kill(&self, process: &Process, signal: u32) -> Result<bool> {
-        let signal = i32::try_from(signal)?;
-        let (pid, signal) = match process.state() {
+    pub async fn kill(&self, process: &Process, signal: u32, reaper: &Reaper) -> Result<bool> {
+        let number = i32::try_from(signal)?;
+        let (pid, number) = match process.state() {
             // The first process of a PID namespace ignores signals that it has no handler
             // for, and it cannot have one yet.
             ProcessState::Created { pid }
-                if matches!(signal, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) =>
+                if matches!(number, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) =>
             {
                 (pid, libc::SIGKILL)
             }
-            ProcessState::Created { pid } | ProcessState::Running { pid } => (pid, signal),
+            ProcessState::Created { pid } | ProcessState::Running { pid } => (pid, number),
             ProcessState::Added | ProcessState::Stopped { .. } => return Ok(false),
         };
-        let sent = signals::send(pid, signal)?;
-        self.thaw_if_killed(signal);
+        let sent = match &self.runtime {
+            Runtime::Runc(runc) if std::ptr::eq(process, &raw const *self.init) => {
+                runc.kill(number.unsigned_abs(), false).await?
+            }
+            _ => reaper.signal(pid, number)?,
+        };
+        self.thaw_if_killed(number).await;
         Ok(sent)
     }
 
     /// Sends a signal to all its processes. `false` if they have ended.
-    pub fn kill_all(&self, signal: u32) -> Result<bool> {
+    pub async fn kill_all(&self, signal: u32) -> Result<bool> {
         if self.init.state().exit().is_some() {
             return Ok(false);
         }
-        let signal = i32::try_from(signal)?;
-        self.cgroup.signal(signal)?;
-        self.thaw_if_killed(signal);
-        Ok(true)
+        let number = i32::try_from(signal)?;
+        let sent = match &self.runtime {
+            Runtime::Own => self.cgroup.signal(number).map(|()| true)?,
+            Runtime::Runc(runc) => runc.kill(signal, true).await?,
+        };
+        self.thaw_if_killed(number).await;
+        Ok(sent)
     }
 
     /// On cgroup v1 a frozen process does not die before it is thawed.
-    fn thaw_if_killed(&self, signal: i32) {
+    async fn thaw_if_killed(&self, signal: i32) {
         if signal == libc::SIGKILL && self.paused.load(Ordering::SeqCst) {
-            let _ = self.pause(false);
+            let _ = self.pause(false).await;
         }
     }
 
     /// Removes what the kernel has of it. An init that was never started is killed first.
     pub async fn remove(&self, reaper: &Reaper) -> Result<()> {
         if let ProcessState::Created { pid } = self.init.state() {
-            let _ = signals::send(pid, libc::SIGKILL);
+            let _ = reaper.signal(pid, libc::SIGKILL);
         }
-        let delete = HelperCommand::Delete { bundle: self.bundle.clone(), id: self.id.clone() };
-        spawn::run(&delete, reaper).await?;
+        remove_from_kernel(&self.bundle, &self.id, reaper).await?;
         self.init.detach().await;
         Ok(())
     }
 }
 
+/// Removes what the kernel has of a bundle's container, whoever made it and however far
+/// that came.
+pub async fn remove_from_kernel(bundle: &Path, id: &str, reaper: &Reaper) -> Result<()> {
+    let options = RuntimeOptions::of_bundle(bundle)?;
+    // The helper then removes the rest, even if the OCI runtime has failed.
+    let by_runc = match Runc::of_bundle(bundle, id, &options.of_runc(), reaper) {
+        Ok(Some(runc)) => runc.delete().await,
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    let delete = HelperCommand::Delete {
+        bundle: bundle.to_owned(),
+        id: id.to_owned(),
+        systemd: options.systemd_cgroup,
+    };
+    spawn::run(&delete, reaper).await?;
+    by_runc
+}
+
+/// Makes the container's first process, by the program that the container's kind needs.
+async fn make_init(
+    request: &CreateTaskRequest,
+    options: &RuntimeOptions,
+    images: &Images,
+    stdio: ProcessStdio,
+    reaper: &Reaper,
+) -> Result<(Runtime, i32)> {
+    let (bundle, id) = (Path::new(&request.bundle), &request.id);
+    let mounts = request.rootfs.iter().map(|mount| RootMount {
+        kind: mount.type_.clone(),
+        source: mount.source.clone(),
+        options: mount.options.clone(),
+    });
+    let mounts: Vec<_> = mounts.collect();
+    let create = |module| HelperCommand::Create {
+        bundle: bundle.to_owned(),
+        id: id.clone(),
+        mounts: mounts.clone(),
+        options: OwnOptions { systemd: options.systemd_cgroup, no_pivot: options.no_pivot_root },
+        stdio: stdio.clone(),
+        module,
+    };
+    let mut done = make(&create(ModuleFile::Expected), bundle, reaper).await?;
+    if done == Done::NoEntrypoint {
+        let module = find_module(id, bundle, images).await?;
+        done = make(&create(module), bundle, reaper).await?;
+    }
+    match done {
+        Done::Process(pid) => Ok((Runtime::Own, pid)),
+        Done::LinuxRoot => {
+            let runc = Runc::new(bundle, id, &options.of_runc(), reaper)?;
+            let pid = runc.create(stdio).await?;
+            Ok((Runtime::Runc(runc), pid))
+        }
+        other => bail!("the helper has made no process: {other:?}"),
+    }
+}
+
 /// Runs a command that makes a process, which may ask for its module's code.
-async fn make(command: &HelperCommand, bundle: &Path, reaper: &Reaper) -> Result<i32> {
+async fn make(command: &HelperCommand, bundle: &Path, reaper: &Reaper) -> Result<Done> {
     let (socket, of_process) = provider::sockets()?;
     provider::serve(socket, bundle, reaper);
     spawn::run_with_socket(command, Some(of_process), reaper).await
@@ -296,10 +408,16 @@ async fn find_module(id: &str, bundle: &Path, images: &Images) -> Result<ModuleF
     Ok(layer.map_or(ModuleFile::InRoot, ModuleFile::Layer))
 }
 
-fn prepare(stdio: &StdioUris, bundle: &Path, name: &str, namespace: &str) -> Result<PreparedIo> {
+async fn prepare(
+    stdio: &StdioUris,
+    bundle: &Path,
+    name: &str,
+    namespace: &str,
+    reaper: &Reaper,
+) -> Result<PreparedIo> {
     Ok(match stdio.terminal {
         true => PreparedIo::Terminal(ConsoleSocket::bind(bundle, &format!("{name}.sock"))?),
-        false => PreparedIo::Files(stdio.prepare(name, namespace)?),
+        false => PreparedIo::Files(stdio.prepare(name, namespace, reaper).await?),
     })
 }
 
@@ -315,9 +433,12 @@ impl Container {
             init: Arc::new(init),
             cgroup: Cgroup::of_spec(&libcontainer::oci_spec::runtime::Spec::default(), id, false),
             oom_kills: None,
+            runtime: Runtime::Own,
             namespace: "test".to_owned(),
+            owner: (0, 0),
             execs: Mutex::default(),
             paused: AtomicBool::new(false),
+            freezing: tokio::sync::Mutex::default(),
             pid_namespace: PidNamespace::Own,
             removal: tokio::sync::Mutex::default(),
         }

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use containerd_shim::api::Status;
+use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -9,6 +10,9 @@ use crate::helper::command::ProcessStdio;
 use crate::io::stdio::{OpenStdio, PreparedStdio, StdioUris};
 use crate::io::terminal::{ConsoleSocket, Terminal};
 use crate::reaper::Exit;
+
+/// Exit code of a process that was never started, as of one that was killed.
+const NOT_STARTED: u32 = 137;
 
 /// The state of a process.
 #[derive(Debug, Clone, Default)]
@@ -82,11 +86,8 @@ impl PreparedIo {
     /// What the helper opens.
     pub fn for_helper(&mut self) -> ProcessStdio {
         match self {
-            Self::Files(prepared) => std::mem::replace(
-                &mut prepared.files,
-                ProcessStdio::Files { stdin: None, stdout: None, stderr: None },
-            ),
-            Self::Terminal(socket) => ProcessStdio::Terminal { socket: socket.path().to_owned() },
+            Self::Files(prepared) => ProcessStdio::Files(std::mem::take(&mut prepared.files)),
+            Self::Terminal(socket) => ProcessStdio::Terminal { socket: socket.short_path() },
         }
     }
 }
@@ -103,6 +104,18 @@ impl Process {
 
     pub fn set_state(&self, state: ProcessState) {
         self.state.send_replace(state);
+    }
+
+    /// Ends it before it has been started; does nothing if it has been.
+    pub fn end_unstarted(&self) {
+        let exit = Exit { code: NOT_STARTED, at: Timestamp::now() };
+        self.state.send_if_modified(|state| {
+            let unstarted = matches!(state, ProcessState::Added);
+            if unstarted {
+                *state = ProcessState::Stopped { pid: 0, exit };
+            }
+            unstarted
+        });
     }
 
     /// Waits for its exit.
@@ -176,6 +189,22 @@ mod tests {
             assert_eq!((state.status(), state.pid()), (status, pid), "{state:?}");
             assert_eq!(state.exit().map(|exit| exit.code), code, "{state:?}");
         }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_process_that_is_never_started_ends_for_those_who_wait() {
+        let process = std::sync::Arc::new(Process::new(StdioUris::default()));
+        let waiting = {
+            let process = std::sync::Arc::clone(&process);
+            tokio::spawn(async move { process.wait().await.code })
+        };
+        tokio::task::yield_now().await;
+        process.end_unstarted();
+        assert_eq!(waiting.await.unwrap(), NOT_STARTED);
+        let running = Process::new(StdioUris::default());
+        running.set_state(ProcessState::Running { pid: 7 });
+        running.end_unstarted();
+        assert!(running.state().exit().is_none());
     }
 
     #[tokio::test(flavor = "current_thread")]

@@ -242,9 +242,11 @@ impl TaskService {
             self.0.events.publish(event).await;
             exit
         } else {
+            // Somebody may wait for a process that is never started.
+            process.end_unstarted();
             process.detach().await;
             container.remove_exec(&request.exec_id);
-            state.exit().cloned().unwrap_or_default()
+            process.state().exit().cloned().unwrap_or_default()
         };
         Ok(DeleteResponse {
             pid: number(state.pid()),
@@ -315,8 +317,8 @@ impl Task for TaskService {
     async fn kill(&self, _: &TtrpcContext, request: KillRequest) -> Answer<Empty> {
         let (container, process) = self.process(&request.id, &request.exec_id)?;
         let sent = match request.all && request.exec_id.is_empty() {
-            true => container.kill_all(request.signal),
-            false => container.kill(&process, request.signal),
+            true => container.kill_all(request.signal).await,
+            false => container.kill(&process, request.signal, &self.0.reaper).await,
         };
         match sent.map_err(failed)? {
             true => Ok(Empty::default()),
@@ -344,14 +346,14 @@ impl Task for TaskService {
     }
 
     async fn pause(&self, _: &TtrpcContext, request: PauseRequest) -> Answer<Empty> {
-        self.container(&request.id)?.pause(true).map_err(failed)?;
+        self.container(&request.id)?.pause(true).await.map_err(failed)?;
         let event = TaskPaused { container_id: request.id, ..TaskPaused::default() };
         self.0.events.publish(event).await;
         Ok(Empty::default())
     }
 
     async fn resume(&self, _: &TtrpcContext, request: ResumeRequest) -> Answer<Empty> {
-        self.container(&request.id)?.pause(false).map_err(failed)?;
+        self.container(&request.id)?.pause(false).await.map_err(failed)?;
         let event = TaskResumed { container_id: request.id, ..TaskResumed::default() };
         self.0.events.publish(event).await;
         Ok(Empty::default())
@@ -379,7 +381,7 @@ impl Task for TaskService {
         let container = self.container(&request.id)?;
         let resources: LinuxResources = serde_json::from_slice(&request.resources.value)
             .map_err(|cause| error(Code::INVALID_ARGUMENT, format!("invalid limits: {cause}")))?;
-        container.cgroup.update(&resources).map_err(failed)?;
+        container.update(&resources).await.map_err(failed)?;
         Ok(Empty::default())
     }
 

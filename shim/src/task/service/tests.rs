@@ -145,6 +145,7 @@ async fn a_signal_reaches_a_running_init_and_a_created_one_is_killed_by_those_it
         let (mut child, pid) = process();
         let state = if created { ProcessState::Created { pid } } else { ProcessState::Running { pid } };
         fixture.add("site", state);
+        let _exit = fixture.service.0.reaper.wait(pid);
         fixture.client.kill(context(), &kill("site", sent)).await.unwrap();
         assert_eq!(child.wait().unwrap().signal(), Some(received));
         // Reaped, and the shim does not know yet.

@@ -1,4 +1,7 @@
-//! The container's process: the web server, or a command that asks it.
+//! The container's process: the web server, a command that asks it, or the process that
+//! holds a pod's namespaces.
+
+mod pause;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -11,6 +14,8 @@ use crate::logger;
 pub const NAME: &str = "ssr";
 /// Serves a module and a directory of assets.
 pub const SERVE: &str = "serve";
+/// Holds the namespaces of a pod; see [`pause`].
+pub const PAUSE: &str = "pause";
 /// Asks the server in this container whether it is healthy.
 const HEALTH: &str = "health";
 
@@ -21,6 +26,10 @@ const FAILED: u8 = 70;
 
 /// Runs a command; `args` are without the program's name.
 pub fn main(args: &[OsString]) -> ExitCode {
+    // First: it needs no log and no other thread, and every pod has one.
+    if args.first().is_some_and(|command| command == PAUSE) {
+        return pause::main();
+    }
     if let Err(error) = logger::to_stderr() {
         eprintln!("ssr: cannot start a thread ({error}): the container's pids limit may be too low");
         return FAILED.into();

@@ -1,0 +1,259 @@
+//! The configuration of a container that runs our own binary (a site, or a pod's sandbox),
+//! as libcontainer should get it.
+//!
+//! What libcontainer 0.7 would ignore, or do differently from runc, is either made right
+//! here or refused by its name. Nothing that the image supplies may run as native code.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use libcontainer::oci_spec::runtime::{Mount, MountBuilder, Spec};
+
+use super::container_files::ContainerFiles;
+use super::entrypoint::Files as _;
+use super::spec::PidNamespace;
+
+/// Fewest tasks (threads and processes) that a container needs: libcontainer's processes
+/// and a server with one render at a time.
+const MIN_TASKS: i64 = 8;
+
+/// Where SELinux can be asked, if the kernel has it enabled.
+const SELINUX: &str = "/sys/fs/selinux/enforce";
+
+/// Refuses what cannot be honoured, and changes what libcontainer would do wrong. The
+/// image is mounted at `root`. `unified` says whether there is cgroup v2 only.
+pub fn prepare(spec: &mut Spec, root: &Path, unified: bool) -> Result<()> {
+    refuse_hooks_of_the_image(spec)?;
+    check_task_limit(spec)?;
+    check_selinux(spec)?;
+    set_propagation(spec)?;
+    check_mount_points(spec, root)?;
+    // libcontainer looks its own process up by its pid in the new namespace and finds none
+    // or a wrong one.
+    if PidNamespace::of(spec) == PidNamespace::Joined && !unified {
+        let mut mounts = spec.mounts().clone().unwrap_or_default();
+        mounts.retain(|mount| mount.typ().as_deref() != Some("cgroup"));
+        spec.set_mounts(Some(mounts));
+    }
+    Ok(())
+}
+
+/// Mounts a module that is a layer of the image at the first argument's path.
+pub fn add_module(spec: &mut Spec, module: &Path) -> Result<()> {
+    let path = super::spec::entrypoint(spec).context("the image has no entrypoint")?;
+    let options = ["bind", "ro", "nosuid", "nodev"].map(str::to_owned);
+    let mount = MountBuilder::default().destination(path).source(module).typ("bind").options(options);
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    mounts.push(mount.build().context("the module's mount")?);
+    spec.set_mounts(Some(mounts));
+    Ok(())
+}
+
+/// Hooks that run in the container's namespaces could be programs of the image. Others run
+/// on the node and are its operator's.
+fn refuse_hooks_of_the_image(spec: &Spec) -> Result<()> {
+    let Some(hooks) = spec.hooks().as_ref() else { return Ok(()) };
+    for (name, hooks) in
+        [("createContainer", hooks.create_container()), ("startContainer", hooks.start_container())]
+    {
+        if let Some(hook) = hooks.as_ref().and_then(|hooks| hooks.first()) {
+            bail!(
+                "the hook '{}' of kind {name} is refused: it would run in the container, and a site's container \
+                 runs no Linux program",
+                hook.path().display()
+            );
+        }
+    }
+    Ok(())
+}
+
+fn check_task_limit(spec: &Spec) -> Result<()> {
+    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let limit = resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit());
+    match limit {
+        Some(limit) if (1..MIN_TASKS).contains(&limit) => bail!(
+            "the container's limit of {limit} processes and threads is too low: a site needs at least {MIN_TASKS} \
+             (docker run --pids-limit {MIN_TASKS})"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The label itself is set by the container's process, just before it executes.
+fn check_selinux(spec: &Spec) -> Result<()> {
+    let label = spec.process().as_ref().and_then(|process| process.selinux_label().as_deref());
+    match label {
+        Some(label) if !label.is_empty() && !Path::new(SELINUX).exists() => bail!(
+            "the SELinux label '{label}' cannot be set: SELinux is not enabled in this node's kernel; disable it in \
+             the engine's configuration"
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Mounts that reach the node are refused. Without any that receives the node's later
+/// mounts, all are private, as the default of Docker and Kubernetes says; libcontainer
+/// would let them receive.
+fn set_propagation(spec: &mut Spec) -> Result<()> {
+    let wanted = |option: &String| option.trim_start_matches('r').to_owned();
+    let mut receives = false;
+    for mount in spec.mounts().iter().flatten() {
+        for option in mount.options().iter().flatten().map(|option| (option, wanted(option))) {
+            match option.1.as_str() {
+                "shared" => bail!(
+                    "the mount at '{}' has the propagation '{}', which a site's container does not offer: use \
+                     'rprivate' or 'rslave' (in Kubernetes, mountPropagation: None or HostToContainer)",
+                    mount.destination().display(),
+                    option.0
+                ),
+                "slave" => receives = true,
+                _ => {}
+            }
+        }
+    }
+    let Some(linux) = spec.linux() else { return Ok(()) };
+    let of_root = linux.rootfs_propagation().as_ref().map(wanted).unwrap_or_default();
+    match of_root.as_str() {
+        "" | "private" | "slave" => {}
+        other => {
+            bail!("rootfsPropagation: a site's container does not offer '{other}': use 'private' or 'slave'")
+        }
+    }
+    receives |= of_root == "slave";
+    let mut linux = linux.clone();
+    linux.set_rootfs_propagation(Some(if receives { "slave" } else { "private" }.to_owned()));
+    spec.set_linux(Some(linux));
+    Ok(())
+}
+
+/// A file cannot be mounted over a directory, nor a directory over a file: the kernel says
+/// only "not a directory".
+fn check_mount_points(spec: &Spec, root: &Path) -> Result<()> {
+    let mounts: Vec<Mount> = spec.mounts().clone().unwrap_or_default();
+    for (index, mount) in mounts.iter().enumerate() {
+        let Some(source) = mount.source().as_ref().filter(|_| is_bind(mount)) else { continue };
+        let destination = mount.destination().display();
+        let source_is_directory = source
+            .metadata()
+            .map_err(|error| anyhow!("cannot mount '{}' at '{destination}': {error}", source.display()))?
+            .is_dir();
+        // As it is before this mount.
+        let mut before = spec.clone();
+        before.set_mounts(Some(mounts[..index].to_vec()));
+        let place = ContainerFiles::new(&before, root).and_then(|files| files.metadata(mount.destination()));
+        // What does not exist is created.
+        let Ok(place) = place else { continue };
+        let (what, over) = match (source_is_directory, place.is_dir()) {
+            (true, false) => ("directory", "file"),
+            (false, true) => ("file", "directory"),
+            _ => continue,
+        };
+        bail!(
+            "cannot mount the {what} '{}' at '{destination}', which is a {over} in the image: mount a {over} there, or \
+             choose another path",
+            source.display()
+        );
+    }
+    Ok(())
+}
+
+fn is_bind(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("bind")
+        || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
+}
+
+/// The label that the process gets at its next execution. Called by the process itself.
+pub fn set_selinux_label(spec: &Spec) -> Result<()> {
+    let label = spec.process().as_ref().and_then(|process| process.selinux_label().as_deref());
+    let Some(label) = label.filter(|label| !label.is_empty()) else { return Ok(()) };
+    ensure!(!label.contains('\0'), "invalid SELinux label");
+    std::fs::write("/proc/thread-self/attr/exec", label)
+        .with_context(|| format!("cannot set the SELinux label '{label}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Prepares a configuration with these fields; answers the error or the root's propagation.
+    fn prepared(fields: &str) -> Result<String, String> {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("dist")).unwrap();
+        std::fs::write(root.path().join("ssr.wasm"), "").unwrap();
+        let config = format!(r#"{{"ociVersion":"1.0.2",{fields}}}"#);
+        let mut spec: Spec = serde_json::from_str(&config).unwrap();
+        prepare(&mut spec, root.path(), true).map_err(|error| format!("{error:#}"))?;
+        let linux = spec.linux().clone().unwrap_or_default();
+        Ok(linux.rootfs_propagation().clone().unwrap_or_default())
+    }
+
+    fn mount(options: &str) -> String {
+        format!(
+            r#""linux":{{}},"mounts":[{{"destination":"/v","type":"bind","source":"/tmp","options":[{options}]}}]"#
+        )
+    }
+
+    #[test]
+    fn mounts_are_private_unless_one_receives_and_never_reach_the_node() {
+        assert_eq!(prepared(r#""linux":{}"#).unwrap(), "private");
+        assert_eq!(prepared(r#""linux":{"rootfsPropagation":"rslave"}"#).unwrap(), "slave");
+        assert_eq!(prepared(&mount(r#""rbind","rprivate""#)).unwrap(), "private");
+        assert_eq!(prepared(&mount(r#""rbind","rslave""#)).unwrap(), "slave");
+        for fields in [mount(r#""rbind","rshared""#), r#""linux":{"rootfsPropagation":"shared"}"#.to_owned()]
+        {
+            let error = prepared(&fields).unwrap_err();
+            assert!(error.contains("shared'") && error.contains("slave'"), "{error}");
+        }
+    }
+
+    #[test]
+    fn hooks_in_the_container_are_refused_and_those_on_the_node_are_not() {
+        let hook = |kind: &str| format!(r#""linux":{{}},"hooks":{{"{kind}":[{{"path":"/bin/evil"}}]}}"#);
+        for kind in ["createContainer", "startContainer"] {
+            let error = prepared(&hook(kind)).unwrap_err();
+            assert!(error.contains("'/bin/evil'") && error.contains(kind), "{error}");
+        }
+        for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
+            assert!(prepared(&hook(kind)).is_ok(), "{kind}");
+        }
+    }
+
+    #[test]
+    fn a_task_limit_that_is_too_low_is_named() {
+        let limit =
+            |limit: i64| prepared(&format!(r#""linux":{{"resources":{{"pids":{{"limit":{limit}}}}}}}"#));
+        for low in [1, 2, 4, MIN_TASKS - 1] {
+            assert!(limit(low).unwrap_err().contains(&format!("limit of {low} ")), "{low}");
+        }
+        for enough in [-1, 0, MIN_TASKS, 100] {
+            assert!(limit(enough).is_ok(), "{enough}");
+        }
+    }
+
+    #[test]
+    fn a_file_over_a_directory_and_a_directory_over_a_file_are_named() {
+        let over = |source: &str, destination: &str| {
+            prepared(&format!(
+                r#""linux":{{}},"mounts":[{{"destination":"{destination}","type":"bind","source":"{source}"}}]"#
+            ))
+        };
+        let error = over("/etc/passwd", "/dist").unwrap_err();
+        assert!(
+            error.contains("the file '/etc/passwd'") && error.contains("'/dist', which is a directory"),
+            "{error}"
+        );
+        assert!(over("/etc", "/ssr.wasm").unwrap_err().contains("the directory '/etc'"));
+        assert!(over("/no/such", "/x").unwrap_err().contains("'/no/such'"));
+        assert!(over("/etc", "/dist").is_ok() && over("/etc/passwd", "/ssr.wasm").is_ok());
+        assert!(over("/etc/passwd", "/new").is_ok());
+    }
+
+    #[test]
+    fn a_selinux_label_is_refused_where_the_kernel_has_no_selinux() {
+        let label = r#""linux":{},"process":{"user":{"uid":0,"gid":0},"cwd":"/","args":["x"],"selinuxLabel":"system_u:system_r:container_t:s0"}"#;
+        match Path::new(SELINUX).exists() {
+            true => assert!(prepared(label).is_ok()),
+            false => assert!(prepared(label).unwrap_err().contains("container_t")),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! What a tenant tries against the node, its own limits, and other tenants. A site's
+//! container executes nothing but the shim's own binary; Linux programs run under the
+//! node's OCI runtime.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use ssr_e2e::{Containerd, leaks, shell};
+
+/// The node's programs, mounted where a container finds them by PATH.
+const PROGRAMS: &str = "type=bind,src=/bin,dst=/bin,options=rbind:ro";
+
+/// Names of the programs that run in a container, by the files they were executed from.
+fn executed(container: &ssr_e2e::Container) -> Vec<String> {
+    let pids = container.task(&["ps"]).success().stdout;
+    let pids = pids.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
+    let file = |pid: u32| container.containerd().inside(["readlink", &format!("/proc/{pid}/exe")]);
+    pids.map(|pid| shell::run(&mut file(pid)).success().stdout.trim().to_owned()).collect()
+}
+
+#[test]
+fn a_sites_container_executes_no_program_of_an_image_or_a_volume() {
+    let containerd = Containerd::shared();
+    let script = containerd.dir().join("script");
+    fs::write(&script, "#!/bin/sh\necho native code\n").expect("a script");
+    let other = containerd.dir().join("other");
+    fs::write(&other, "MZ: a program for an interpreter that binfmt_misc may know").expect("a file");
+    for file in [&script, &other] {
+        fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("a mode");
+    }
+    let volume = format!("type=bind,src={},dst=/volume,options=rbind:ro", containerd.dir().display());
+    let site = containerd
+        .site()
+        .option("--mount")
+        .option(PROGRAMS)
+        .option("--mount")
+        .option(&volume)
+        .env("LD_PRELOAD", "/volume/script")
+        .start();
+    for (command, says) in [
+        (&["sh", "-c", "echo native code"][..], "kubectl debug"),
+        (&["/bin/sh"], "kubectl debug"),
+        (&["/volume/script"], "kubectl debug"),
+        (&["/volume/other"], "neither"),
+        (&["/bin/sh", "-c", "ssr health; echo native code"], "kubectl debug"),
+        (&["/proc/self/exe"], "kubectl debug"),
+    ] {
+        let output = site.exec(command);
+        assert_ne!(output.code, 0, "{command:?}");
+        let said = output.stdout + &output.stderr;
+        assert!(said.contains(says) && !said.contains("native code\n"), "{command:?}: {said}");
+    }
+    assert_eq!(site.exec(&["ssr", "health"]).success().code, 0);
+    assert_eq!(site.get("/").status, 200);
+    let own = executed(&site);
+    assert!(own.iter().all(|file| file.contains("containerd-shim-ssr-v1")) && own.len() == 1, "{own:?}");
+}
+
+#[test]
+fn a_linux_program_runs_under_the_nodes_runc() {
+    let containerd = Containerd::shared();
+    let linux = containerd.linux(["sleep", "1000"]).detach();
+    let states =
+        shell::run(&mut containerd.inside(["find", "/run", "-path", "*/runc/*", "-name", "state.json"]));
+    assert!(states.stdout.contains(linux.id()), "{}", states.stdout);
+    assert_eq!(linux.exec(&["sh", "-c", "exit 3"]).code, 3);
+    assert_eq!(linux.task(&["pause"]).success().code, 0);
+    linux.wait_for_status("PAUSED");
+    linux.task(&["resume"]).success();
+    linux.kill("SIGKILL");
+    assert_eq!(linux.wait().code, 137);
+}
+
+#[test]
+fn a_linux_container_cannot_lift_its_limits() {
+    let containerd = Containerd::shared();
+    let lift = "for file in $(find /sys/fs/cgroup -name '*.max' -o -name '*limit_in_bytes'); do
+                  echo max >$file && echo lifted $file; done 2>/dev/null; echo tried";
+    let exited = containerd
+        .linux(["sh", "-c", lift])
+        .option("--mount")
+        .option("type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev")
+        .run();
+    assert_eq!((exited.code, &*exited.log), (0, "tried\n"));
+}
+
+#[test]
+fn a_failed_exec_leaves_nothing_and_is_not_waited_for() {
+    let containerd = Containerd::shared();
+    let (site, linux) = (containerd.site().start(), containerd.linux(["sleep", "1000"]).detach());
+    for container in [&site, &linux] {
+        let shim = containerd.shim_pid(container.id());
+        let count = |what: &str| {
+            let list = shell::run(&mut containerd.inside(["ls", &format!("/proc/{shim}/{what}")])).success();
+            list.stdout.lines().count()
+        };
+        let bundle = format!("cwd/../{}", container.id());
+        // The first one may open what is kept.
+        assert_ne!(container.exec(&["/no/such/program"]).code, 0);
+        let before = (count("fd"), count(&bundle));
+        for _ in 0..5 {
+            let output = container.exec(&["/no/such/program"]);
+            assert_ne!(output.code, 0);
+            assert!(output.stderr.contains("/no/such/program"), "{}", output.stderr);
+        }
+        let now = shell::poll(|| Some((count("fd"), count(&bundle))).filter(|now| *now == before));
+        assert!(now.is_some(), "before: {before:?}, now: {:?}", (count("fd"), count(&bundle)));
+    }
+}
+
+#[test]
+fn nothing_is_executed_in_a_paused_container() {
+    let containerd = Containerd::shared();
+    for container in [containerd.site().start(), containerd.linux(["sleep", "1000"]).detach()] {
+        container.task(&["pause"]).success();
+        container.wait_for_status("PAUSED");
+        let started = std::time::Instant::now();
+        let output = container.exec(&["ssr", "health"]);
+        assert_ne!(output.code, 0);
+        assert!(output.stderr.contains("paused"), "{}", output.stderr);
+        assert!(started.elapsed().as_secs() < 30, "the answer took {:?}", started.elapsed());
+        container.task(&["resume"]).success();
+        container.wait_for_status("RUNNING");
+    }
+}
+
+#[test]
+fn an_executed_process_stays_in_the_containers_user_namespace() {
+    let containerd = Containerd::shared();
+    let port = ssr_e2e::http::free_port();
+    let site = containerd
+        .site()
+        .option("--uidmap")
+        .option("0:100000:65536")
+        .option("--gidmap")
+        .option("0:100000:65536")
+        .start();
+    let listen = format!("SSR_LISTEN=127.0.0.1:{port}");
+    let mut second = containerd
+        .ctr(["task", "exec", "--exec-id", "second", site.id(), "/ssr.wasm", "/dist", "--listen"])
+        .arg(listen.trim_start_matches("SSR_LISTEN="))
+        .spawn()
+        .expect("ctr");
+    let ready = shell::poll(|| ssr_e2e::http::is_open(port).then_some(()));
+    assert!(ready.is_some(), "the executed server does not listen: {}", containerd.log());
+    let pids = site.task(&["ps"]).success().stdout;
+    let pids: Vec<u32> =
+        pids.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+    assert_eq!(pids.len(), 2, "{pids:?}");
+    for pid in pids {
+        let map =
+            shell::run(&mut containerd.inside(["cat", &format!("/proc/{pid}/uid_map")])).success().stdout;
+        let map: Vec<&str> = map.split_whitespace().collect();
+        assert_eq!(map, ["0", "100000", "65536"], "process {pid}");
+    }
+    assert_eq!(site.exec(&["ssr", "health"]).success().code, 0);
+    site.task(&["kill", "--exec-id", "second", "-s", "SIGKILL"]).success();
+    assert_eq!(shell::wait(&mut second), 137);
+}
+
+#[test]
+fn a_site_refuses_what_would_reach_the_node() {
+    let containerd = Containerd::shared();
+    let shared = format!("type=bind,src={},dst=/volume,options=rbind:rshared", containerd.dir().display());
+    let exited = containerd.site().option("--mount").option(&shared).run();
+    assert_ne!(exited.code, 0);
+    assert!(exited.log.contains("'rshared'") && exited.log.contains("/volume"), "{}", exited.log);
+}
+
+#[test]
+fn mounts_of_a_site_are_private_and_the_images_devices_have_no_effect() {
+    let containerd = Containerd::shared();
+    let volume =
+        format!("type=bind,src={},dst=/volume,options=rbind:rprivate:ro", containerd.dir().display());
+    let site = containerd.site().option("--mount").option(&volume).start();
+    let mounts = site.proc("mountinfo");
+    for line in mounts.lines() {
+        assert!(!line.contains("shared:") && !line.contains("master:"), "not private: {line}");
+    }
+    let root = mounts.lines().find(|line| line.split(' ').nth(4) == Some("/")).expect("a root");
+    assert!(root.contains("nodev") && root.contains("nosuid"), "{root}");
+}
+
+#[test]
+fn a_file_over_a_directory_and_too_low_a_limit_are_explained() {
+    let containerd = Containerd::shared();
+    let exited = containerd
+        .site()
+        .option("--mount")
+        .option("type=bind,src=/etc/passwd,dst=/dist,options=bind:ro")
+        .run();
+    assert_ne!(exited.code, 0);
+    assert!(
+        exited.log.contains("the file '/etc/passwd'") && exited.log.contains("is a directory"),
+        "{}",
+        exited.log
+    );
+}
+
+#[test]
+fn compiled_code_cannot_be_changed_from_a_container_in_the_same_pid_namespace() {
+    let containerd = Containerd::shared();
+    let site = containerd.site().start();
+    let before = cached(containerd.cached_code());
+    let join = format!("pid:/proc/{}/ns/pid", site.pid());
+    // By every descriptor and mapping of the server, as root.
+    let attack = "for file in /proc/1/fd/* /proc/1/map_files/* /proc/1/exe; do
+                    (echo changed >$file) 2>/dev/null && echo wrote $file; done
+                  (echo changed | dd of=/proc/1/mem bs=1 conv=notrunc) 2>/dev/null && echo wrote memory
+                  echo tried";
+    let exited = containerd.linux(["sh", "-c", attack]).option("--with-ns").option(&join).run();
+    assert!(exited.log.ends_with("tried\n"), "{}", exited.log);
+    // Its own log and sockets may be written to; what other containers share may not.
+    for line in exited.log.lines().filter(|line| line.starts_with("wrote /proc/1/fd/")) {
+        let number = line.rsplit('/').next().expect("a number");
+        let target =
+            shell::run(&mut containerd.inside(["readlink", &format!("/proc/{}/fd/{number}", site.pid())]));
+        assert!(
+            !target.stdout.contains("code") && !target.stdout.contains("memfd"),
+            "{line}: {}",
+            target.stdout
+        );
+    }
+    assert!(
+        !exited.log.contains("map_files") && !exited.log.contains("exe") && !exited.log.contains("memory")
+    );
+    assert_eq!(cached(containerd.cached_code()), before, "the cache was changed");
+    assert!(!leaks::command(containerd.pid()).is_empty());
+    assert_eq!(containerd.site().start().get("/").status, 200);
+}
+
+/// The contents of the cache's files.
+fn cached(files: Vec<std::path::PathBuf>) -> Vec<(std::path::PathBuf, Vec<u8>)> {
+    files.into_iter().map(|file| (file.clone(), fs::read(file).expect("a file of the cache"))).collect()
+}
