@@ -1,8 +1,10 @@
 //! The render threads: a bounded queue, and at most as many threads as renders may run
 //! at the same time.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -233,7 +235,10 @@ impl Shared {
             state.threads -= 1;
             if state.threads == 0 {
                 // Under the lock: a job that arrives now waits until the guest is unloaded.
-                self.guest.unload();
+                let unloaded = panic::catch_unwind(AssertUnwindSafe(|| self.guest.unload()));
+                if let Err(panic) = unloaded {
+                    log::error!("unloading the module panicked: {}", message(&*panic));
+                }
             }
         }
         job
@@ -247,7 +252,10 @@ impl Shared {
             Err(RenderError::Queued(self.limits.queue_timeout))
         } else {
             let runtime = self.runtime.clone();
-            self.guest.render(&input, ResponseSink { id: Arc::clone(&id), parts: parts.clone(), runtime })
+            let sink = ResponseSink { id: Arc::clone(&id), parts: parts.clone(), runtime };
+            // A thread that ended here would take its place among the threads with it.
+            panic::catch_unwind(AssertUnwindSafe(|| self.guest.render(&input, sink)))
+                .unwrap_or_else(|panic| Err(RenderError::Panicked(message(&*panic))))
         };
         let Err(error) = result else { return };
         if error == RenderError::ClientGone {
@@ -260,6 +268,13 @@ impl Shared {
         // Fails if the response is complete or the client gone; neither needs more.
         let _ = parts.try_send(ResponsePart::Failed(error));
     }
+}
+
+/// What a panic said.
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
 }
 
 #[cfg(test)]

@@ -37,6 +37,9 @@ pub enum RenderError {
     /// The unloaded module could not be loaded again.
     #[error("the module cannot be loaded again: {0}")]
     NotLoaded(String),
+    /// The server itself failed while it rendered.
+    #[error("the server panicked: {0}; this is a bug in containerd-shim-ssr, please report it")]
+    Panicked(String),
     /// The client closed the connection.
     #[error("the client closed the connection")]
     ClientGone,

@@ -12,11 +12,13 @@ const HANG: Duration = Duration::from_secs(30);
 struct Scripted {
     events: Sender<&'static str>,
     steps: Mutex<Receiver<Step>>,
+    unload_panics: bool,
 }
 
 enum Step {
     Respond,
     Fail,
+    Panic,
 }
 
 impl Guest for Scripted {
@@ -25,6 +27,7 @@ impl Guest for Scripted {
         let step = self.steps.lock().recv().unwrap();
         match step {
             Step::Fail => Err(RenderError::Incomplete),
+            Step::Panic => panic!("on purpose"),
             Step::Respond => {
                 let head = ResponseHead { status: 200, headers: String::new() };
                 sink.parts.try_send(ResponsePart::Whole(head, Bytes::new())).unwrap();
@@ -35,6 +38,9 @@ impl Guest for Scripted {
 
     fn unload(&self) {
         let _ = self.events.send("unload");
+        if self.unload_panics {
+            panic!("on purpose");
+        }
     }
 }
 
@@ -46,10 +52,14 @@ struct Fixture {
 }
 
 fn fixture(limits: Limits, idle_time: Duration) -> Fixture {
+    fixture_that(limits, idle_time, false)
+}
+
+fn fixture_that(limits: Limits, idle_time: Duration, unload_panics: bool) -> Fixture {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.unwrap();
     let ((told, events), (steps, script)) = (channel(), channel());
-    let guest = Box::new(Scripted { events: told, steps: Mutex::new(script) });
+    let guest = Box::new(Scripted { events: told, steps: Mutex::new(script), unload_panics });
     let pool = RenderPool::start_with(guest, &[], &limits, runtime.handle(), idle_time).unwrap();
     Fixture { pool, events, steps, runtime }
 }
@@ -149,6 +159,43 @@ fn a_failed_render_says_why_and_its_thread_goes_on() {
         assert_eq!(matches!(part, Some(ResponsePart::Failed(RenderError::Incomplete))), fails, "{part:?}");
     }
     assert_eq!(fixture.threads(), 1);
+}
+
+#[test]
+fn a_panic_fails_one_render_and_its_thread_goes_on() {
+    let fixture = fixture(limits(1, 4), HANG);
+    for step in [Step::Panic, Step::Panic, Step::Respond] {
+        let panics = matches!(step, Step::Panic);
+        let response = fixture.submit().unwrap();
+        fixture.steps.send(step).unwrap();
+        match fixture.receive(response) {
+            Some(ResponsePart::Failed(RenderError::Panicked(said))) => {
+                assert!(panics);
+                assert_eq!(said, "on purpose");
+            }
+            Some(ResponsePart::Whole(..)) => assert!(!panics),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(fixture.threads(), 1);
+    // The thread counts its last render as done a moment after the response.
+    let end = Instant::now() + HANG;
+    while fixture.pool.unfinished() > 0 {
+        assert!(Instant::now() < end, "a render stays unfinished");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_panic_while_the_guest_is_unloaded_does_not_keep_the_next_request_from_starting_a_thread() {
+    let fixture = fixture_that(limits(1, 4), Duration::from_millis(20), true);
+    for _ in 0..2 {
+        assert_eq!(fixture.next_event(), "unload");
+        let response = fixture.submit().unwrap();
+        assert_eq!(fixture.next_event(), "render");
+        fixture.steps.send(Step::Respond).unwrap();
+        assert!(fixture.receive(response).is_some());
+    }
 }
 
 #[test]
