@@ -139,7 +139,7 @@ pub static TABLE: &[Setting] = &[
         flag: "render-memory-limit",
         default: "128MiB",
         accepts: SIZE,
-        help: "Most memory for one render; a render that needs more is answered 500",
+        help: "Most memory for one render, including its request and response; a render that needs more is answered 500",
         set: |s, v| size(v).map(|v| s.limits.render_memory_limit = v),
     },
     Setting {

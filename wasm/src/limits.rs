@@ -13,7 +13,9 @@ pub struct Limits {
     /// Longest time for one render, including the time that a slow client takes to
     /// read a streamed response.
     pub render_timeout: Duration,
-    /// Most linear memory of one render, in bytes.
+    /// Most memory of one render, in bytes: its linear memory and what the host keeps for
+    /// it, which is the request, the response's headers, the body until the render ends,
+    /// and those parts of a streamed response that wait for the client.
     pub render_memory_limit: usize,
     /// Requests that may wait for a render thread.
     pub render_queue: usize,

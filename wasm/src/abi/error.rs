@@ -22,6 +22,9 @@ pub enum RenderError {
     /// The memory limit, in bytes, was reached.
     #[error("the render needed more than {} MiB of memory (SSR_RENDER_MEMORY_LIMIT)", .0 >> 20)]
     OutOfMemory(usize),
+    /// The response's headers were larger than this many bytes.
+    #[error("the response has more than {} KiB of headers", .0 >> 10)]
+    HeadersTooLarge(usize),
     /// Recursion went too deep.
     #[error("call stack exhausted: runaway recursion?")]
     StackExhausted,

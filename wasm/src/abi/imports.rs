@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, Engine, Linker, Result};
 
-use super::error::Failure;
+use super::error::{Failure, RenderError, Stop};
 use super::state::GuestState;
 use super::wasi_stub;
 
@@ -12,13 +12,22 @@ const MODULE: &str = "ssr_v1";
 /// [`Failure::stalled`], as the ABI numbers the kinds of failures.
 const STALLED: u32 = 2;
 
+/// Most headers of a response, in bytes: what the most patient browser takes.
+const MAX_HEADERS: usize = 256 << 10;
+
+/// Most text of one log call or of a failure, in bytes. The rest is left out.
+pub(super) const MAX_TEXT: usize = 64 << 10;
+
 /// Everything that a guest may import; a module that imports more is refused when it is
 /// linked.
 pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     type C<'a> = Caller<'a, GuestState>;
     let mut linker = Linker::new(engine);
     linker.func_wrap(MODULE, "respond", |mut c: C<'_>, status: u32, at: u32, len: u32, streaming: u32| {
-        let headers = text(&mut c, at, len)?;
+        if len as usize > MAX_HEADERS {
+            return Err(Stop::with(RenderError::HeadersTooLarge(MAX_HEADERS)));
+        }
+        let headers = String::from_utf8_lossy(GuestState::slice(&mut c, at, len)?.0).into_owned();
         c.data_mut().respond(status, headers, streaming != 0)
     })?;
     linker.func_wrap(MODULE, "write", |mut c: C<'_>, at: u32, len: u32| {
@@ -46,6 +55,15 @@ pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
     Ok(linker)
 }
 
+/// The text at an address; of one that is too long, the beginning.
 fn text(caller: &mut Caller<'_, GuestState>, at: u32, len: u32) -> Result<String> {
-    Ok(String::from_utf8_lossy(GuestState::slice(caller, at, len)?.0).into_owned())
+    let bytes = &*GuestState::slice(caller, at, len)?.0;
+    if bytes.len() <= MAX_TEXT {
+        return Ok(String::from_utf8_lossy(bytes).into_owned());
+    }
+    // Not within a character, of which all bytes but the first begin with these bits.
+    let within = |&at: &usize| bytes[at] & 0b1100_0000 == 0b1000_0000;
+    let end = (MAX_TEXT - 3..=MAX_TEXT).rev().find(|at| !within(at)).unwrap_or(MAX_TEXT);
+    let text = String::from_utf8_lossy(&bytes[..end]);
+    Ok(format!("{text}... ({} more bytes)", bytes.len() - end))
 }

@@ -2,7 +2,11 @@
 
 pub mod error;
 pub mod imports;
+mod memory_budget;
 pub mod request;
 pub mod response;
 pub mod state;
 mod wasi_stub;
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! What one call into a guest has: its limits, its clock, and the response so far.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,35 +10,20 @@ use tokio::sync::mpsc;
 use wasmtime::{Caller, Memory, ResourceLimiter, Result};
 
 use super::error::{Failure, RenderError, Stop};
+use super::memory_budget::MemoryBudget;
 use super::response::{ResponseHead, ResponsePart, ResponseSink};
 
 /// The origin of the monotonic clock.
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// Most elements of a table.
-const MAX_TABLE_ELEMENTS: usize = 100_000;
+/// Largest chunk of a streamed response, in bytes. Larger writes are sent in several.
+const MAX_CHUNK: usize = 64 << 10;
+
+/// Most randomness between two looks at the clock, in bytes.
+const MAX_RANDOM: usize = 1 << 20;
 
 /// Virtual time that passes at each look at a build's clock, in nanoseconds.
 const BUILD_TICK: u64 = 1_000;
-
-/// Most linear memory, in bytes.
-#[derive(Debug)]
-struct MemoryLimit(usize);
-
-impl ResourceLimiter for MemoryLimit {
-    fn memory_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        if desired > self.0 {
-            // Ends the render: a guest that is told that memory is short would only run
-            // its out-of-memory paths and hide the cause.
-            return Err(Stop::with(RenderError::OutOfMemory(self.0)));
-        }
-        Ok(true)
-    }
-
-    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> Result<bool> {
-        Ok(desired <= MAX_TABLE_ELEMENTS)
-    }
-}
 
 /// The clock and randomness of a build. Both follow from its inputs alone, so that
 /// equal input gives an equal module.
@@ -55,7 +41,7 @@ struct BuildTime {
 pub struct GuestState {
     /// The guest's memory, once it is instantiated.
     pub memory: Option<Memory>,
-    limit: MemoryLimit,
+    budget: MemoryBudget,
     timeout: Duration,
     deadline: Instant,
     /// Precedes each log line.
@@ -66,18 +52,22 @@ pub struct GuestState {
     runtime: Option<tokio::runtime::Handle>,
     head: Option<ResponseHead>,
     body: Vec<u8>,
+    /// The sizes of the parts of a streamed response that nobody has taken, the oldest
+    /// first; and of some that have been taken since the last look.
+    ahead: VecDeque<usize>,
     streaming: bool,
     ended: bool,
     failure: Option<Failure>,
 }
 
 impl GuestState {
-    /// For a call that may take `timeout` and `memory_limit` bytes, and whose log lines
-    /// begin with `id`. A response goes nowhere.
+    /// For a call that may take `timeout`, whose memory and what the host keeps for it may
+    /// take `memory_limit` bytes, and whose log lines begin with `id`. A response goes
+    /// nowhere.
     pub fn new(id: Arc<str>, timeout: Duration, memory_limit: usize) -> Self {
         Self {
             memory: None,
-            limit: MemoryLimit(memory_limit),
+            budget: MemoryBudget::new(memory_limit),
             timeout,
             deadline: Instant::now() + timeout,
             id,
@@ -86,6 +76,7 @@ impl GuestState {
             runtime: None,
             head: None,
             body: Vec::new(),
+            ahead: VecDeque::new(),
             streaming: false,
             ended: false,
             failure: None,
@@ -119,11 +110,31 @@ impl GuestState {
         u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// Fails when the time is up. A signal ends compiled code only, so a guest that is
+    /// nearly always in host functions must be ended by these. Epochs end builds.
+    fn check_time(&self) -> Result<()> {
+        if self.build.is_none() && Instant::now() >= self.deadline {
+            return Err(Stop::with(RenderError::TimedOut(self.timeout)));
+        }
+        Ok(())
+    }
+
+    /// Counts `bytes` that the host keeps until the end of the call.
+    pub fn keep(&mut self, bytes: usize) -> Result<()> {
+        self.budget.keep(bytes)
+    }
+
     /// Fills `bytes` with randomness.
     pub fn fill_random(&mut self, bytes: &mut [u8]) -> Result<()> {
         match &mut self.build {
-            None => getrandom::fill(bytes)
-                .map_err(|error| Stop::trap(format!("the system has no randomness: {error}"))),
+            None => {
+                for part in bytes.chunks_mut(MAX_RANDOM) {
+                    self.check_time()?;
+                    getrandom::fill(part)
+                        .map_err(|error| Stop::trap(format!("the system has no randomness: {error}")))?;
+                }
+                Ok(())
+            }
             Some(BuildTime { random: state, .. }) => {
                 for byte in bytes {
                     // Knuth's linear congruential generator (MMIX); the high bits are the better ones.
@@ -138,7 +149,7 @@ impl GuestState {
 
     /// The limiter for the store.
     pub fn limiter(&mut self) -> &mut dyn ResourceLimiter {
-        &mut self.limit
+        &mut self.budget
     }
 
     pub(super) fn fail(&mut self, failure: Failure) {
@@ -159,24 +170,24 @@ impl GuestState {
         if self.head.is_some() || self.streaming || self.ended {
             return Err(Stop::trap("it began a second response"));
         }
+        let size = headers.len();
         let head = ResponseHead { status, headers };
         self.streaming = streaming;
         if streaming {
-            return self.send(ResponsePart::Head(head));
+            return self.send_streamed(size, || ResponsePart::Head(head));
         }
+        self.budget.keep(size)?;
         self.head = Some(head);
         Ok(())
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        if self.streaming {
-            return if bytes.is_empty() {
-                Ok(())
-            } else {
-                self.send(ResponsePart::Chunk(Bytes::copy_from_slice(bytes)))
-            };
+        if !self.streaming {
+            return self.budget.append(&mut self.body, bytes);
         }
-        self.body.extend_from_slice(bytes);
+        for chunk in bytes.chunks(MAX_CHUNK) {
+            self.send_streamed(chunk.len(), || ResponsePart::Chunk(Bytes::copy_from_slice(chunk)))?;
+        }
         Ok(())
     }
 
@@ -188,6 +199,19 @@ impl GuestState {
         };
         self.ended = true;
         self.send(part)
+    }
+
+    /// Sends a part of `size` bytes, which count until somebody takes them.
+    fn send_streamed(&mut self, size: usize, part: impl FnOnce() -> ResponsePart) -> Result<()> {
+        if let Some(parts) = &self.parts {
+            let waiting = parts.max_capacity() - parts.capacity();
+            while self.ahead.len() > waiting {
+                self.budget.release(self.ahead.pop_front().unwrap_or_default());
+            }
+        }
+        self.budget.keep(size)?;
+        self.ahead.push_back(size);
+        self.send(part())
     }
 
     /// Sends a part. A client that reads slowly occupies a render thread, so waiting for
@@ -239,12 +263,14 @@ impl GuestState {
         }
     }
 
-    /// The guest's memory from `at`, `len` bytes of it, and the state beside it.
+    /// The guest's memory from `at`, `len` bytes of it, and the state beside it. Fails when
+    /// the time is up.
     pub(super) fn slice<'a>(
         caller: &'a mut Caller<'_, Self>,
         at: u32,
         len: u32,
     ) -> Result<(&'a mut [u8], &'a mut Self)> {
+        caller.data().check_time()?;
         let memory = caller.data().memory.ok_or_else(|| Stop::trap("it has no memory"))?;
         let (bytes, state) = memory.data_and_store_mut(caller);
         let end = (at as usize).checked_add(len as usize);

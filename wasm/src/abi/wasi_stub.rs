@@ -5,6 +5,7 @@
 use wasmtime::{Caller, Linker, Result};
 
 use super::error::Stop;
+use super::imports::MAX_TEXT;
 use super::state::GuestState;
 
 const MODULE: &str = "wasi_snapshot_preview1";
@@ -12,6 +13,9 @@ const SUCCESS: u32 = 0;
 const BAD_DESCRIPTOR: u32 = 8;
 /// The clock id of wall-clock time; all others are monotonic here.
 const REALTIME: u32 = 0;
+
+/// Most vectors that one `fd_write` looks at, as many as Linux' `writev` takes.
+const MAX_VECTORS: u32 = 1024;
 
 type C<'a> = Caller<'a, GuestState>;
 
@@ -38,10 +42,17 @@ pub fn add_to_linker(linker: &mut Linker<GuestState>) -> Result<()> {
             if fd != 1 && fd != 2 {
                 return Ok(BAD_DESCRIPTOR);
             }
-            let vectors = GuestState::slice(&mut c, vectors, count.saturating_mul(8))?.0.to_vec();
+            // Like `writev`, it may write less than it is given, and says how much.
+            let count = count.min(MAX_VECTORS);
+            let vectors = GuestState::slice(&mut c, vectors, count * 8)?.0.to_vec();
             let mut text = Vec::new();
             for vector in vectors.chunks_exact(8) {
-                text.extend_from_slice(GuestState::slice(&mut c, u32_at(vector), u32_at(&vector[4..]))?.0);
+                let bytes = &*GuestState::slice(&mut c, u32_at(vector), u32_at(&vector[4..]))?.0;
+                let room = MAX_TEXT - text.len();
+                text.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                if bytes.len() >= room {
+                    break;
+                }
             }
             c.data().log(0, &String::from_utf8_lossy(&text));
             let length = u32::try_from(text.len()).unwrap_or(u32::MAX);

@@ -199,7 +199,8 @@ impl LoadedModule {
 
     fn render(&self, input: &[u8], sink: ResponseSink, limits: &Limits) -> Result<(), RenderError> {
         let timeout = limits.render_timeout;
-        let state = GuestState::for_response(sink, timeout, limits.render_memory_limit);
+        let mut state = GuestState::for_response(sink, timeout, limits.render_memory_limit);
+        state.keep(input.len()).map_err(|_| RenderError::OutOfMemory(limits.render_memory_limit))?;
         let mut store = Store::new(&self.engine, state);
         store.limiter(GuestState::limiter);
         let limited = self.time_limit.limit(&mut store, timeout);
