@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::access_log::LoggedRequest;
 use crate::assets::{self, Assets, Found};
 use crate::body::{self, Body};
+use crate::net::RequestBody;
 use crate::pages::{Pages, error_page};
 use crate::request_id::{self, RequestIds};
 use crate::settings::Settings;
@@ -39,7 +39,7 @@ impl Router {
     }
 
     /// Answers one request. Every response carries the request's id.
-    pub async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+    pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
         let id = self.ids.id_of(request.headers());
         let logged = self.access_log.then(|| LoggedRequest::begin(&request));
         let mut response = self.route(request, &id).await;
@@ -52,7 +52,7 @@ impl Router {
         response
     }
 
-    async fn route(&self, request: Request<Incoming>, id: &str) -> Response<Body> {
+    async fn route(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return error_page(StatusCode::METHOD_NOT_ALLOWED, id);
         }

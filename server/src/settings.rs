@@ -7,6 +7,12 @@ use std::time::Duration;
 use log::LevelFilter;
 use ssr_wasm::limits::Limits;
 
+use self::values::{
+    COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable_prefix, size, switch,
+};
+
+mod values;
+
 /// How a site is served. Made by [`Settings::from_env`] and [`Settings::set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -16,6 +22,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Largest request body, in bytes.
     pub max_body_size: usize,
+    /// Largest request head, in bytes.
+    pub max_header_size: usize,
     /// Longest time for a request's head to arrive, from its first byte or from the start
     /// of the connection.
     pub header_timeout: Duration,
@@ -23,7 +31,9 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Longest time for a connection to stay open without a request.
     pub idle_timeout: Duration,
-    /// Most concurrent connections; further ones wait to be accepted.
+    /// Longest time for which a client may accept nothing of its response.
+    pub write_timeout: Duration,
+    /// Most concurrent connections.
     pub max_connections: usize,
     /// Longest time for in-flight requests after SIGTERM.
     pub grace_period: Duration,
@@ -104,10 +114,6 @@ fn variable_of(flag: &str) -> String {
     format!("SSR_{}", flag.to_uppercase().replace('-', "_"))
 }
 
-const DURATION: &str = "a duration longer than zero, such as 500ms, 10s or 2m";
-const SIZE: &str = "a size in bytes, such as 65536, 512KiB or 64MiB";
-const COUNT: &str = "a whole number, at least 1";
-
 /// All settings.
 pub static TABLE: &[Setting] = &[
     Setting {
@@ -167,6 +173,14 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| size(v).map(|v| s.max_body_size = v),
     },
     Setting {
+        variable: "SSR_MAX_HEADER_SIZE",
+        flag: "max-header-size",
+        default: "32KiB",
+        accepts: HEADER_SIZE,
+        help: "Largest request line and headers together; larger ones, and more than 100 headers, are answered 431",
+        set: |s, v| header_size(v).map(|v| s.max_header_size = v),
+    },
+    Setting {
         variable: "SSR_HEADER_TIMEOUT",
         flag: "header-timeout",
         default: "30s",
@@ -191,11 +205,19 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| duration(v).map(|v| s.idle_timeout = v),
     },
     Setting {
+        variable: "SSR_WRITE_TIMEOUT",
+        flag: "write-timeout",
+        default: "30s",
+        accepts: DURATION,
+        help: "Longest time for which a client may accept nothing of its response; after it the connection is closed",
+        set: |s, v| duration(v).map(|v| s.write_timeout = v),
+    },
+    Setting {
         variable: "SSR_MAX_CONNECTIONS",
         flag: "max-connections",
         default: "1024",
         accepts: COUNT,
-        help: "Most concurrent connections; further ones wait",
+        help: "Most concurrent connections; a further one gets the place of the one that has waited longest for its client",
         set: |s, v| count(v).map(|v| s.max_connections = v),
     },
     Setting {
@@ -246,44 +268,17 @@ pub static RENAMED: &[Renamed] = &[
     Renamed { variable: "SSR_LOG", flag: "log", replacements: &["log-level"] },
 ];
 
-fn count(value: &str) -> Option<usize> {
-    value.parse().ok().filter(|&count| count > 0)
-}
-
-fn duration(value: &str) -> Option<Duration> {
-    humantime::parse_duration(value).ok().filter(|time| !time.is_zero())
-}
-
-fn size(value: &str) -> Option<usize> {
-    let bytes: bytesize::ByteSize = value.parse().ok()?;
-    usize::try_from(bytes.as_u64()).ok().filter(|&bytes| bytes > 0)
-}
-
-fn immutable_prefix(value: &str) -> Option<String> {
-    match value {
-        "none" => Some(String::new()),
-        path if path.starts_with('/') && path.ends_with('/') => Some(path.to_owned()),
-        _ => None,
-    }
-}
-
-fn switch(value: &str) -> Option<bool> {
-    match value {
-        "on" => Some(true),
-        "off" => Some(false),
-        _ => None,
-    }
-}
-
 impl Default for Settings {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 8080)),
             limits: Limits::default(),
             max_body_size: 1 << 20,
+            max_header_size: 32 << 10,
             header_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             max_connections: 1024,
             grace_period: Duration::from_secs(8),
             immutable_prefix: "/assets/".to_owned(),

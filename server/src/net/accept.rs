@@ -9,9 +9,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulConnection, GracefulShutdown};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
 use super::client_timeouts::{ClientTimeouts, TimedStream};
+use super::connections::Connections;
+use super::phase::Phase;
 use crate::router::Router;
 use crate::settings::Settings;
 
@@ -31,18 +32,19 @@ pub async fn serve(
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
-    let timeouts = ClientTimeouts { header: settings.header_timeout, idle: settings.idle_timeout };
-    let connections = Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS)));
+    // The buffer also bounds what of a response is read ahead of a slow client.
+    http.max_header_size(settings.max_header_size).max_buf_size(settings.max_header_size);
+    let timeouts = ClientTimeouts {
+        header: settings.header_timeout,
+        idle: settings.idle_timeout,
+        write: settings.write_timeout,
+    };
+    let connections = Connections::new(settings.max_connections);
     let graceful = GracefulShutdown::new();
     let mut stop = std::pin::pin!(stop);
     loop {
-        let accepted = async {
-            // The semaphore is never closed.
-            let permit = Arc::clone(&connections).acquire_owned().await;
-            (listener.accept().await, permit)
-        };
-        let (accepted, permit) = tokio::select! {
-            accepted = accepted => accepted,
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         let stream = match accepted {
@@ -53,12 +55,17 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection = graceful.watch(connection(&http, stream, timeouts, Arc::clone(&router)));
-        tokio::spawn(async move {
+        let place = tokio::select! {
+            place = connections.place() => place,
+            () = &mut stop => break,
+        };
+        let stream = timed(stream, timeouts);
+        let phase = stream.phase();
+        let connection = graceful.watch(connection(&http, stream, phase.clone(), Arc::clone(&router)));
+        connections.serve(place, phase, async move {
             if let Err(error) = connection.await {
                 log::debug!("connection closed: {error}");
             }
-            drop(permit);
         });
     }
     // From here on, new connections are refused.
@@ -66,20 +73,23 @@ pub async fn serve(
     drain(graceful, &router, settings.grace_period).await;
 }
 
-fn connection(
-    http: &http1::Builder,
-    stream: TcpStream,
-    timeouts: ClientTimeouts,
-    router: Arc<Router>,
-) -> impl GracefulConnection<Error = hyper::Error> + use<> {
+fn timed(stream: TcpStream, timeouts: ClientTimeouts) -> TimedStream {
     // Responses are written whole; waiting to fill a segment would only delay them.
     if let Err(error) = stream.set_nodelay(true) {
         log::debug!("TCP_NODELAY: {error}");
     }
-    let stream = TimedStream::new(stream, timeouts);
-    let phase = stream.phase();
+    TimedStream::new(stream, timeouts)
+}
+
+fn connection(
+    http: &http1::Builder,
+    stream: TimedStream,
+    phase: Phase,
+    router: Arc<Router>,
+) -> impl GracefulConnection<Error = hyper::Error> + use<> {
     let service = service_fn(move |request| {
-        let (router, in_request) = (Arc::clone(&router), phase.begin_request());
+        let (request, in_request) = phase.begin_request(request);
+        let router = Arc::clone(&router);
         async move { Ok::<_, Infallible>(in_request.until_sent(router.answer(request).await)) }
     });
     http.serve_connection(TokioIo::new(stream), service)

@@ -1,23 +1,18 @@
-//! How long a client may keep a connection waiting: for a request's head, and between
-//! requests. hyper has one timeout for both, so this keeps time on the stream below it.
-//! (The body's timeout is in `pages`, where the body is read.)
+//! How long a client may keep a connection waiting: for a request's head, between
+//! requests, and while it accepts nothing of its response. hyper has one timeout for the
+//! first two and none for the last, so this keeps time on the stream below it. (The
+//! body's timeout is in `pages`, where the body is read.)
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::Response;
-use http_body::{Frame, SizeHint};
-use pin_project_lite::pin_project;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use crate::body::Body;
+use super::phase::{HEAD, IDLE, Phase};
 
 /// Timeouts of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -27,86 +22,11 @@ pub struct ClientTimeouts {
     pub header: Duration,
     /// For the next request to begin.
     pub idle: Duration,
+    /// For the client to accept some of what is sent to it.
+    pub write: Duration,
 }
 
-/// What the connection waits for: a count of phases, which follow each other in a
-/// circle, so that each phase of each request has a number of its own.
-#[derive(Debug, Clone)]
-pub struct Phase(Arc<AtomicUsize>);
-
-const PHASES: usize = 3;
-/// The client may begin a request.
-const IDLE: usize = 0;
-/// A request's head arrives.
-const HEAD: usize = 1;
-/// A request is being answered, for as long as that takes.
-const REQUEST: usize = 2;
-
-impl Phase {
-    fn now(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// Goes on to the next phase of this kind, unless it is the current one.
-    fn advance(&self, kind: usize) {
-        // The phases of a connection change on the task that serves it.
-        let now = self.now();
-        self.0.store(now + (kind + PHASES - now % PHASES) % PHASES, Ordering::Relaxed);
-    }
-
-    /// To be called when a request's head has arrived.
-    pub fn begin_request(&self) -> InRequest {
-        self.advance(REQUEST);
-        InRequest(self.clone())
-    }
-}
-
-/// A request in progress, until the value is dropped.
-pub struct InRequest(Phase);
-
-impl InRequest {
-    /// The response, whose body ends the request when it is sent or given up.
-    pub fn until_sent(self, response: Response<Body>) -> Response<SentBody> {
-        response.map(|body| SentBody { body, _in_request: self })
-    }
-}
-
-impl Drop for InRequest {
-    fn drop(&mut self) {
-        self.0.advance(IDLE);
-    }
-}
-
-pin_project! {
-    /// A body that ends its request when it is dropped.
-    pub struct SentBody {
-        #[pin]
-        body: Body,
-        _in_request: InRequest,
-    }
-}
-
-impl http_body::Body for SentBody {
-    type Data = Bytes;
-    type Error = <Body as http_body::Body>::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.project().body.poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// A client's stream, on which reads end when the client takes too long.
+/// A client's stream, on which reads and writes end when the client takes too long.
 pub struct TimedStream {
     stream: TcpStream,
     timeouts: ClientTimeouts,
@@ -114,13 +34,18 @@ pub struct TimedStream {
     timer: Pin<Box<Sleep>>,
     /// The phase that the timer is set for.
     timed: usize,
+    /// For writes; made when the client first keeps one waiting.
+    write_timer: Option<Pin<Box<Sleep>>>,
+    /// Whether the client keeps a write waiting.
+    stalled: bool,
 }
 
 impl TimedStream {
     /// A new connection, whose first request's head is due.
     pub fn new(stream: TcpStream, timeouts: ClientTimeouts) -> Self {
         let timer = Box::pin(tokio::time::sleep(timeouts.header));
-        Self { stream, timeouts, phase: Phase(Arc::new(AtomicUsize::new(HEAD))), timer, timed: HEAD }
+        let phase = Phase::new();
+        Self { stream, timeouts, timed: phase.now(), phase, timer, write_timer: None, stalled: false }
     }
 
     /// The connection's phase, shared with the stream.
@@ -130,8 +55,12 @@ impl TimedStream {
 
     /// Ready when the client has taken too long.
     fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // What counts then is whether it reads.
+        if self.stalled {
+            return Poll::Pending;
+        }
         let now = self.phase.now();
-        let (timeout, result) = match now % PHASES {
+        let (timeout, result) = match Phase::kind(now) {
             // The end of the stream: the connection is closed in an orderly way.
             IDLE => (self.timeouts.idle, Ok(())),
             HEAD => (self.timeouts.header, Err(io::ErrorKind::TimedOut.into())),
@@ -144,6 +73,30 @@ impl TimedStream {
         ready!(self.timer.as_mut().poll(cx));
         Poll::Ready(result)
     }
+
+    /// What becomes of a write that had this result.
+    fn check_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            if std::mem::take(&mut self.stalled) {
+                self.phase.set_stalled(false);
+            }
+            return written;
+        }
+        let timeout = self.timeouts.write;
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        if !self.stalled {
+            self.stalled = true;
+            self.phase.set_stalled(true);
+            timer.as_mut().reset(Instant::now() + timeout);
+        }
+        ready!(timer.as_mut().poll(cx));
+        log::debug!("a client accepted nothing for {timeout:?} (SSR_WRITE_TIMEOUT)");
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
 }
 
 impl AsyncRead for TimedStream {
@@ -155,7 +108,7 @@ impl AsyncRead for TimedStream {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buffer) {
             Poll::Ready(result) => {
-                if buffer.filled().len() > before && self.phase.now() % PHASES == IDLE {
+                if buffer.filled().len() > before && Phase::kind(self.phase.now()) == IDLE {
                     self.phase.advance(HEAD);
                 }
                 Poll::Ready(result)
@@ -167,7 +120,8 @@ impl AsyncRead for TimedStream {
 
 impl AsyncWrite for TimedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.check_write(cx, written)
     }
 
     fn poll_write_vectored(
@@ -175,7 +129,8 @@ impl AsyncWrite for TimedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.check_write(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -202,10 +157,14 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     async fn pair(header: Duration, idle: Duration) -> (TimedStream, TcpStream) {
+        pair_that(ClientTimeouts { header, idle, write: SHORT }).await
+    }
+
+    async fn pair_that(timeouts: ClientTimeouts) -> (TimedStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        (TimedStream::new(stream, ClientTimeouts { header, idle }), client)
+        (TimedStream::new(stream, timeouts), client)
     }
 
     #[tokio::test]
@@ -230,7 +189,7 @@ mod tests {
     async fn an_idle_connection_ends_in_an_orderly_way_and_a_request_may_take_long() {
         let (mut stream, _client) = pair(LONG, SHORT).await;
         let phase = stream.phase();
-        let in_request = phase.begin_request();
+        let in_request = phase.begin_answer();
         let waited = tokio::time::timeout(4 * SHORT, stream.read(&mut [0])).await;
         assert!(waited.is_err(), "a request in progress was cut off");
         drop(in_request);
@@ -240,24 +199,50 @@ mod tests {
     #[tokio::test]
     async fn the_first_byte_of_a_head_ends_idleness() {
         let (mut stream, mut client) = pair(LONG, SHORT).await;
-        drop(stream.phase().begin_request());
+        drop(stream.phase().begin_answer());
         client.write_all(b"G").await.unwrap();
         assert_eq!(stream.read_u8().await.unwrap(), b'G');
         let waited = tokio::time::timeout(4 * SHORT, stream.read(&mut [0])).await;
         assert!(waited.is_err(), "the idle timeout cut off a head");
     }
 
-    #[test]
-    fn phases_follow_each_other_and_each_has_a_number_of_its_own() {
-        let phase = Phase(Arc::new(AtomicUsize::new(HEAD)));
-        let mut numbers = vec![phase.now()];
-        for kind in [REQUEST, IDLE, REQUEST, IDLE, HEAD, REQUEST] {
-            phase.advance(kind);
-            assert_eq!(phase.now() % PHASES, kind);
-            numbers.push(phase.now());
+    /// Sends to a client for as long as that succeeds.
+    async fn send_to(stream: &mut TimedStream) -> io::ErrorKind {
+        loop {
+            if let Err(error) = stream.write_all(&[b'x'; 1 << 16]).await {
+                return error.kind();
+            }
         }
-        phase.advance(REQUEST);
-        assert_eq!(Some(&phase.now()), numbers.last());
-        assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_nothing_is_given_up() {
+        let (mut stream, _client) = pair(LONG, LONG).await;
+        let _in_request = stream.phase().begin_answer();
+        let failed = tokio::time::timeout(LONG, send_to(&mut stream)).await;
+        assert_eq!(failed.expect("the write goes on for ever"), io::ErrorKind::TimedOut);
+        assert!(stream.phase().client_waits().is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_slowly_is_not_and_neither_is_one_whose_idle_time_begins_meanwhile() {
+        let (idle, write) = (SHORT / 3, 10 * SHORT);
+        let (mut stream, mut client) = pair_that(ClientTimeouts { header: LONG, idle, write }).await;
+        drop(stream.phase().begin_answer());
+        let reads = tokio::spawn(async move {
+            let mut buffer = vec![0; 4 << 20];
+            for _ in 0..20 {
+                tokio::time::sleep(2 * SHORT).await;
+                assert!(client.read(&mut buffer).await.unwrap() > 0);
+            }
+            client
+        });
+        let sends = async {
+            tokio::select! {
+                kind = send_to(&mut stream) => panic!("{kind}"),
+                client = reads => client.unwrap(),
+            }
+        };
+        drop(sends.await);
     }
 }

@@ -2,7 +2,13 @@
 
 mod accept;
 mod client_timeouts;
+mod connections;
+mod phase;
 mod stop_signals;
 
+#[cfg(test)]
+mod tests;
+
 pub use accept::serve;
+pub use phase::RequestBody;
 pub use stop_signals::StopSignals;

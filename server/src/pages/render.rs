@@ -7,7 +7,7 @@ use futures_util::stream;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Body as _, Frame, Incoming};
+use hyper::body::{Body as _, Frame};
 use ssr_wasm::abi::request::RenderRequest;
 use ssr_wasm::abi::response::ResponsePart;
 use ssr_wasm::pool::RenderPool;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use super::error_page::{error_page, status_of};
 use super::response;
 use crate::body::{self, Body};
+use crate::net::RequestBody;
 use crate::settings::Settings;
 
 /// The site's pages.
@@ -37,7 +38,7 @@ impl Pages {
     }
 
     /// Renders the page that a request asks for.
-    pub async fn answer(&self, request: Request<Incoming>, id: &str) -> Response<Body> {
+    pub async fn answer(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
         let (head, body) = request.into_parts();
         let body = match self.read(body).await {
             Ok(body) => body,
@@ -81,7 +82,7 @@ impl Pages {
         response
     }
 
-    async fn read(&self, body: Incoming) -> Result<Bytes, StatusCode> {
+    async fn read(&self, body: RequestBody) -> Result<Bytes, StatusCode> {
         if body.is_end_stream() {
             return Ok(Bytes::new());
         }

@@ -75,13 +75,16 @@ fn an_invalid_value_is_named_with_its_setting_and_what_is_accepted() {
     let error = Settings::from_env(&env(&[("SSR_RENDER_TIMEOUT", "soon")])).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "SSR_RENDER_TIMEOUT: invalid value 'soon'; expected a duration longer than zero, such as 500ms, 10s or 2m"
+        "SSR_RENDER_TIMEOUT: invalid value 'soon'; expected a duration longer than zero and at most a year, such as 500ms, 10s or 2m"
     );
     for (setting, wrong) in [
         ("SSR_LISTEN", "nonsense"),
         ("SSR_RENDER_THREADS", "0"),
         ("SSR_RENDER_MEMORY_LIMIT", "lots"),
         ("SSR_RENDER_TIMEOUT", "0s"),
+        ("SSR_RENDER_TIMEOUT", "99999999999y"),
+        ("SSR_GRACE_PERIOD", "2y"),
+        ("SSR_MAX_HEADER_SIZE", "1KiB"),
         ("SSR_IMMUTABLE_PREFIX", "assets"),
         ("SSR_ACCESS_LOG", "maybe"),
         ("SSR_LOG_LEVEL", "loud"),

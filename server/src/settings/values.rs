@@ -1,0 +1,52 @@
+//! The kinds of values that settings have, and how people write them.
+
+use std::time::Duration;
+
+/// What [`duration`] accepts.
+pub const DURATION: &str = "a duration longer than zero and at most a year, such as 500ms, 10s or 2m";
+/// What [`size`] accepts.
+pub const SIZE: &str = "a size in bytes, such as 65536, 512KiB or 64MiB";
+/// What [`header_size`] accepts.
+pub const HEADER_SIZE: &str = "a size in bytes from 8KiB to 1MiB, such as 16KiB or 64KiB";
+/// What [`count`] accepts.
+pub const COUNT: &str = "a whole number, at least 1";
+
+/// A number of things.
+pub fn count(value: &str) -> Option<usize> {
+    value.parse().ok().filter(|&count| count > 0)
+}
+
+/// A time limit: at most a year, so that a deadline is a time that the system can express.
+pub fn duration(value: &str) -> Option<Duration> {
+    const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+    humantime::parse_duration(value).ok().filter(|time| !time.is_zero() && *time <= YEAR)
+}
+
+/// A number of bytes.
+pub fn size(value: &str) -> Option<usize> {
+    let bytes: bytesize::ByteSize = value.parse().ok()?;
+    usize::try_from(bytes.as_u64()).ok().filter(|&bytes| bytes > 0)
+}
+
+/// A limit for heads: hyper reads at least 8 KiB at once.
+pub fn header_size(value: &str) -> Option<usize> {
+    size(value).filter(|bytes| (8 << 10..=1 << 20).contains(bytes))
+}
+
+/// A path prefix; empty for none.
+pub fn immutable_prefix(value: &str) -> Option<String> {
+    match value {
+        "none" => Some(String::new()),
+        path if path.starts_with('/') && path.ends_with('/') => Some(path.to_owned()),
+        _ => None,
+    }
+}
+
+/// On or off.
+pub fn switch(value: &str) -> Option<bool> {
+    match value {
+        "on" => Some(true),
+        "off" => Some(false),
+        _ => None,
+    }
+}
