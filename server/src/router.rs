@@ -1,6 +1,9 @@
 //! A request's way: to an asset if there is one at its path, otherwise to a page.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
@@ -42,7 +45,13 @@ impl Router {
     pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
         let id = self.ids.id_of(request.headers());
         let logged = self.access_log.then(|| LoggedRequest::begin(&request));
-        let mut response = self.route(request, &id).await;
+        // A panic would end the connection without an answer, and without a word of which
+        // request it was.
+        let answered = AssertUnwindSafe(self.route(request, &id)).catch_unwind().await;
+        let mut response = answered.unwrap_or_else(|_| {
+            log::error!("[{id}] the server panicked; this is a bug in containerd-shim-ssr, please report it");
+            error_page(StatusCode::INTERNAL_SERVER_ERROR, &id)
+        });
         if let Ok(value) = HeaderValue::try_from(&*id) {
             response.headers_mut().insert(request_id::HEADER, value);
         }

@@ -17,6 +17,9 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     HeaderName::from_static("keep-alive"),
 ];
 
+/// Most headers of a response. `HeaderMap` would panic far beyond that.
+const MAX_FIELDS: usize = 1000;
+
 /// The head of a site's response. The error, for the log, names what HTTP does not allow.
 pub fn from_site(head: &ResponseHead) -> Result<Response<()>, String> {
     let mut response = Response::new(());
@@ -35,6 +38,9 @@ pub fn from_site(head: &ResponseHead) -> Result<Response<()>, String> {
         let value = latin1.and_then(|bytes| HeaderValue::from_bytes(&bytes).ok()).ok_or_else(|| {
             format!("the value of the header '{name}' has characters that HTTP cannot carry")
         })?;
+        if headers.len() >= MAX_FIELDS {
+            return Err(format!("more than {MAX_FIELDS} headers"));
+        }
         headers.append(field, value);
     }
     if !headers.contains_key(header::CACHE_CONTROL) {
@@ -78,6 +84,8 @@ mod tests {
         assert_eq!(respond(99, "").unwrap_err(), "invalid status 99");
         assert_eq!(respond(100, "").unwrap_err(), "invalid status 100");
         assert_eq!(respond(200, "a b\nx\n").unwrap_err(), "invalid header name 'a b'");
+        let many: String = (0..40_000).map(|number| format!("a{number}\n\n")).collect();
+        assert_eq!(respond(200, &many).unwrap_err(), "more than 1000 headers");
         assert!(respond(200, "a\n€\n").unwrap_err().contains("'a' has characters that HTTP cannot carry"));
     }
 }
