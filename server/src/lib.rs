@@ -8,6 +8,7 @@ mod access_log;
 mod assets;
 mod body;
 mod code_source;
+mod container_memory;
 pub mod error;
 pub mod log_buffer;
 mod net;

@@ -126,3 +126,46 @@ async fn a_connection_that_just_began_is_not_closed_for_another() {
     assert!(answer(first).await.starts_with("HTTP/1.1 200"));
     assert!(answer(second).await.starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_that_is_declared_too_large_is_refused_before_it_is_sent() {
+    let address = start(Settings { max_body_size: 1000, ..Settings::default() }).await;
+    let post = |headers: &str, body: &str| {
+        format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n\r\n{body}")
+    };
+    let declared = post("content-length: 1001\r\nexpect: 100-continue", "");
+    assert!(answer(send(address, declared).await).await.starts_with("HTTP/1.1 413"));
+    let chunked = |size: usize| {
+        post("transfer-encoding: chunked", &format!("{size:x}\r\n{}\r\n0\r\n\r\n", "x".repeat(size)))
+    };
+    assert!(answer(send(address, chunked(1001)).await).await.starts_with("HTTP/1.1 413"));
+    let input = answer(send(address, chunked(1000)).await).await;
+    assert!(input.starts_with("HTTP/1.1 200") && input.contains("input of 1"), "{input}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn unfinished_bodies_share_a_budget_and_whoever_finds_no_room_is_told_to_retry() {
+    let limits = ssr_wasm::limits::Limits { queue_timeout: Duration::from_millis(300), ..Default::default() };
+    let body_timeout = Duration::from_secs(3);
+    let settings = Settings { max_body_size: 1 << 20, body_timeout, limits, ..Settings::default() };
+    let address = start(settings).await;
+    let head = "POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1048576\r\n\r\n";
+    let mut held = Vec::new();
+    for _ in 0..16 {
+        held.push(send(address, format!("{head}x")).await);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let refused = answer(send(address, head).await).await;
+    assert!(refused.starts_with("HTTP/1.1 503") && refused.contains("retry-after: 1"), "{refused}");
+    // Requests without a body need no room.
+    assert!(answer(send(address, PROBE).await).await.starts_with("HTTP/1.1 200"));
+    // One is given up, another completed: its room is free again each time.
+    for _ in 0..2 {
+        drop(held.pop());
+        let whole = [head.as_bytes(), &vec![b'x'; 1 << 20]].concat();
+        assert!(answer(send(address, whole).await).await.starts_with("HTTP/1.1 200"));
+    }
+    for stream in held {
+        assert!(answer(stream).await.starts_with("HTTP/1.1 408"));
+    }
+}

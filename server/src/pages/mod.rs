@@ -2,6 +2,7 @@
 
 mod error_page;
 mod render;
+mod request_body;
 mod response;
 
 pub use error_page::error_page;

@@ -1,19 +1,19 @@
 //! Asks the render pool for a page.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::stream;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited, StreamBody};
-use hyper::body::{Body as _, Frame};
+use http_body_util::StreamBody;
+use hyper::body::Frame;
 use ssr_wasm::abi::request::RenderRequest;
 use ssr_wasm::abi::response::ResponsePart;
 use ssr_wasm::pool::RenderPool;
 use tokio::sync::mpsc;
 
 use super::error_page::{error_page, status_of};
+use super::request_body::BodyBudget;
 use super::response;
 use crate::body::{self, Body};
 use crate::net::RequestBody;
@@ -22,14 +22,13 @@ use crate::settings::Settings;
 /// The site's pages.
 pub struct Pages {
     pool: RenderPool,
-    max_body_size: usize,
-    body_timeout: Duration,
+    bodies: BodyBudget,
 }
 
 impl Pages {
     /// Pages that `pool` renders.
     pub fn new(pool: RenderPool, settings: &Settings) -> Self {
-        Self { pool, max_body_size: settings.max_body_size, body_timeout: settings.body_timeout }
+        Self { pool, bodies: BodyBudget::new(settings) }
     }
 
     /// Renders that are queued or run.
@@ -40,7 +39,8 @@ impl Pages {
     /// Renders the page that a request asks for.
     pub async fn answer(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
         let (head, body) = request.into_parts();
-        let body = match self.read(body).await {
+        let what = || format!("[{id}] {} {}", head.method, head.uri.path());
+        let body = match self.bodies.read(body, what).await {
             Ok(body) => body,
             Err(status) => return error_page(status, id),
         };
@@ -56,13 +56,18 @@ impl Pages {
             url: &url,
             path,
             headers: &flatten(&head.headers),
-            body: (!body.is_empty()).then_some(&body),
+            body: (!body.bytes.is_empty()).then_some(&body.bytes),
         });
         let Ok(mut parts) = submitted else {
             log::warn!("[{id}] {} {path}: answered 503: the queue is full (SSR_RENDER_QUEUE)", head.method);
             return error_page(StatusCode::SERVICE_UNAVAILABLE, id);
         };
-        let (head, body) = match parts.recv().await {
+        // The bytes have been copied. Their room is free when the render has an answer: until
+        // then it may still be waiting for a thread.
+        let room = body.into_room();
+        let first = parts.recv().await;
+        drop(room);
+        let (head, body) = match first {
             Some(ResponsePart::Whole(head, bytes)) => (head, body::full(bytes)),
             Some(ResponsePart::Head(head)) => (head, streamed(parts)),
             Some(ResponsePart::Failed(error)) => return error_page(status_of(&error), id),
@@ -80,19 +85,6 @@ impl Pages {
         };
         response::add_render_time(response.headers_mut(), submitted_at.elapsed());
         response
-    }
-
-    async fn read(&self, body: RequestBody) -> Result<Bytes, StatusCode> {
-        if body.is_end_stream() {
-            return Ok(Bytes::new());
-        }
-        let body = Limited::new(body, self.max_body_size).collect();
-        match tokio::time::timeout(self.body_timeout, body).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => Err(StatusCode::PAYLOAD_TOO_LARGE),
-            Ok(Err(_)) => Err(StatusCode::BAD_REQUEST),
-            Err(_) => Err(StatusCode::REQUEST_TIMEOUT),
-        }
     }
 }
 
