@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::assets::Assets;
 use crate::code_source::CodeSource;
+use crate::container_memory;
 use crate::error::ServeError;
 use crate::net::{self, StopSignals};
 use crate::pages::Pages;
@@ -127,6 +128,14 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
+    match container_memory::limit() {
+        Some(memory) => log::debug!(
+            "at most {} connections (SSR_MAX_CONNECTIONS); the container may use {} MiB of memory",
+            settings.max_connections,
+            memory >> 20
+        ),
+        None => log::debug!("at most {} connections (SSR_MAX_CONNECTIONS)", settings.max_connections),
+    }
     tokio::spawn(memory_trim::trim_after_start());
     let stop = async {
         let name = stop.next().await;

@@ -7,6 +7,8 @@ use std::time::Duration;
 use log::LevelFilter;
 use ssr_wasm::limits::Limits;
 
+use crate::container_memory;
+
 use self::values::{
     COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable_prefix, size, switch,
 };
@@ -53,7 +55,7 @@ pub struct Setting {
     pub variable: &'static str,
     /// The flag of `ssr serve`, without the dashes.
     pub flag: &'static str,
-    /// The default as a person would write it; empty for "one per core".
+    /// The default, as a person would write it; or in words, if it depends on the machine.
     pub default: &'static str,
     /// The values that are accepted.
     pub accepts: &'static str,
@@ -114,6 +116,17 @@ fn variable_of(flag: &str) -> String {
     format!("SSR_{}", flag.to_uppercase().replace('-', "_"))
 }
 
+/// Defaults that depend on the machine.
+const ONE_PER_CORE: &str = "one per core";
+const BY_MEMORY: &str = "1024, fewer if the container has less than 512 MiB";
+
+impl Setting {
+    /// Whether the default is a value rather than words.
+    fn default_is_value(&self) -> bool {
+        ![ONE_PER_CORE, BY_MEMORY].contains(&self.default)
+    }
+}
+
 /// All settings.
 pub static TABLE: &[Setting] = &[
     Setting {
@@ -127,7 +140,7 @@ pub static TABLE: &[Setting] = &[
     Setting {
         variable: "SSR_RENDER_THREADS",
         flag: "render-threads",
-        default: "",
+        default: ONE_PER_CORE,
         accepts: COUNT,
         help: "Concurrent renders",
         set: |s, v| count(v).map(|v| s.limits.render_threads = v),
@@ -215,7 +228,7 @@ pub static TABLE: &[Setting] = &[
     Setting {
         variable: "SSR_MAX_CONNECTIONS",
         flag: "max-connections",
-        default: "1024",
+        default: BY_MEMORY,
         accepts: COUNT,
         help: "Most concurrent connections; a further one gets the place of the one that has waited longest for its client",
         set: |s, v| count(v).map(|v| s.max_connections = v),
@@ -279,13 +292,24 @@ impl Default for Settings {
             body_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(30),
             write_timeout: Duration::from_secs(30),
-            max_connections: 1024,
+            max_connections: default_connections(container_memory::limit()),
             grace_period: Duration::from_secs(8),
             immutable_prefix: "/assets/".to_owned(),
             log_level: LevelFilter::Info,
             access_log: false,
         }
     }
+}
+
+/// As many connections as a quarter of the container's memory can carry.
+fn default_connections(memory: Option<u64>) -> usize {
+    /// What a connection needs at worst, in bytes: one that does not read the asset it has
+    /// asked for. Measured with a thousand of them: 114 KiB each.
+    const WORST: u64 = 128 << 10;
+    const MOST: usize = 1024;
+    const FEWEST: usize = 64;
+    let carried = memory.and_then(|memory| usize::try_from(memory / 4 / WORST).ok());
+    carried.unwrap_or(MOST).clamp(FEWEST, MOST)
 }
 
 impl Settings {
@@ -343,8 +367,9 @@ pub fn unknown_variables(env: &[(String, String)]) -> Vec<&str> {
 pub fn markdown() -> String {
     let mut text =
         String::from("| variable | flag | default | what it does | accepted |\n|---|---|---|---|---|\n");
-    for Setting { variable, flag, default, accepts, help, .. } in TABLE {
-        let default = if default.is_empty() { "one per core".to_owned() } else { format!("`{default}`") };
+    for setting in TABLE {
+        let Setting { variable, flag, default, accepts, help, .. } = setting;
+        let default = if setting.default_is_value() { format!("`{default}`") } else { (*default).to_owned() };
         text.push_str(&format!("| `{variable}` | `--{flag}` | {default} | {help} | {accepts} |\n"));
     }
     text

@@ -7,7 +7,7 @@ fn env(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 #[test]
 fn the_defaults_in_the_table_are_the_defaults() {
     let mut from_table = Settings::default();
-    for setting in TABLE.iter().filter(|setting| !setting.default.is_empty()) {
+    for setting in TABLE.iter().filter(|setting| setting.default_is_value()) {
         from_table.set(setting, setting.variable, setting.default).unwrap();
     }
     assert_eq!(from_table, Settings::default());
@@ -62,6 +62,19 @@ fn values_are_read_as_people_write_them() {
         (settings.access_log, &*settings.immutable_prefix, settings.limits.render_queue),
         (true, "", 64)
     );
+}
+
+#[test]
+fn a_small_container_has_fewer_connections() {
+    for (memory, connections) in [
+        (None, 1024),
+        (Some(8 << 30), 1024),
+        (Some(512 << 20), 1024),
+        (Some(256 << 20), 512),
+        (Some(16 << 20), 64),
+    ] {
+        assert_eq!(default_connections(memory), connections, "{memory:?}");
+    }
 }
 
 #[test]
