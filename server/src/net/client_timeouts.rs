@@ -4,6 +4,7 @@
 //! body's timeout is in `pages`, where the body is read.)
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,6 +14,10 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
 use super::phase::{HEAD, IDLE, Phase};
+
+/// How long the rest of a body that nobody wants is read and dropped. A connection that
+/// is closed with unread bytes is reset, which can destroy the answer on its way.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Timeouts of one connection.
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +43,8 @@ pub struct TimedStream {
     write_timer: Option<Pin<Box<Sleep>>>,
     /// Whether the client keeps a write waiting.
     stalled: bool,
+    /// Whether everything has been sent, and the rest of a body is awaited.
+    lingering: bool,
 }
 
 impl TimedStream {
@@ -45,7 +52,16 @@ impl TimedStream {
     pub fn new(stream: TcpStream, timeouts: ClientTimeouts) -> Self {
         let timer = Box::pin(tokio::time::sleep(timeouts.header));
         let phase = Phase::new();
-        Self { stream, timeouts, timed: phase.now(), phase, timer, write_timer: None, stalled: false }
+        Self {
+            stream,
+            timeouts,
+            timed: phase.now(),
+            phase,
+            timer,
+            write_timer: None,
+            stalled: false,
+            lingering: false,
+        }
     }
 
     /// The connection's phase, shared with the stream.
@@ -142,7 +158,26 @@ impl AsyncWrite for TimedStream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        if !self.lingering {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            if !self.phase.body_left() {
+                return Poll::Ready(Ok(()));
+            }
+            self.lingering = true;
+            self.timer.as_mut().reset(Instant::now() + LINGER);
+        }
+        let mut dropped = [MaybeUninit::uninit(); 8 << 10];
+        loop {
+            let mut buffer = ReadBuf::uninit(&mut dropped);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    ready!(self.timer.as_mut().poll(cx));
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
     }
 }
 
@@ -226,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_reads_slowly_is_not_and_neither_is_one_whose_idle_time_begins_meanwhile() {
-        let (idle, write) = (SHORT / 3, 10 * SHORT);
+        let (idle, write) = (SHORT / 3, 30 * SHORT);
         let (mut stream, mut client) = pair_that(ClientTimeouts { header: LONG, idle, write }).await;
         drop(stream.phase().begin_answer());
         let reads = tokio::spawn(async move {

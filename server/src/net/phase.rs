@@ -2,7 +2,7 @@
 //! on it, and the choice of the connection that is closed when there are too many.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -26,6 +26,8 @@ struct Shared {
     number: AtomicUsize,
     /// When the client's turn began, in milliseconds of [`clock`]; or [`OURS`].
     clients_turn: AtomicU64,
+    /// Whether a request's body was refused or given up before its end.
+    body_left: AtomicBool,
 }
 
 const PHASES: usize = 4;
@@ -50,7 +52,11 @@ fn clock() -> u64 {
 impl Phase {
     /// The phase of a new connection, whose first head is due.
     pub fn new() -> Self {
-        Self(Arc::new(Shared { number: AtomicUsize::new(HEAD), clients_turn: AtomicU64::new(clock()) }))
+        Self(Arc::new(Shared {
+            number: AtomicUsize::new(HEAD),
+            clients_turn: AtomicU64::new(clock()),
+            body_left: AtomicBool::new(false),
+        }))
     }
 
     /// The number of the current phase.
@@ -92,12 +98,17 @@ impl Phase {
         (since != OURS).then(|| Duration::from_millis(clock().saturating_sub(since)))
     }
 
+    /// Whether the client may still be sending a body that nobody will read.
+    pub fn body_left(&self) -> bool {
+        self.0.body_left.load(Ordering::Relaxed)
+    }
+
     /// To be called when a request's head has arrived.
     pub fn begin_request(&self, request: Request<Incoming>) -> (Request<RequestBody>, InRequest) {
         let has_body = !request.body().is_end_stream();
         self.advance(if has_body { BODY } else { ANSWER });
         let receiving = has_body.then(|| self.clone());
-        (request.map(|body| RequestBody { body, receiving }), InRequest(self.clone()))
+        (request.map(|body| RequestBody { body, receiving, ended: false }), InRequest(self.clone()))
     }
 }
 
@@ -106,11 +117,16 @@ pub struct RequestBody {
     body: Incoming,
     /// The connection's phase, if there is a body at all.
     receiving: Option<Phase>,
+    /// Whether its end has been seen.
+    ended: bool,
 }
 
 impl Drop for RequestBody {
     fn drop(&mut self) {
         if let Some(phase) = &self.receiving {
+            if !self.ended && !self.body.is_end_stream() {
+                phase.0.body_left.store(true, Ordering::Relaxed);
+            }
             phase.advance(ANSWER);
         }
     }
@@ -124,7 +140,9 @@ impl http_body::Body for RequestBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
+        let frame = Pin::new(&mut self.body).poll_frame(cx);
+        self.ended |= matches!(frame, Poll::Ready(None));
+        frame
     }
 
     fn is_end_stream(&self) -> bool {
