@@ -151,3 +151,14 @@ fn a_guest_that_is_nearly_always_in_host_functions_is_ended_in_time() {
         assert!(started.elapsed() < Duration::from_secs(10), "{body}: {:?}", started.elapsed());
     }
 }
+
+#[test]
+fn a_guest_that_is_nearly_always_filling_memory_is_ended_soon() {
+    for size in ["0x4000000", "0x10000"] {
+        let fill = format!("(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const {size})) br 0)");
+        let started = Instant::now();
+        let limit = Duration::from_millis(50);
+        assert_eq!(failure(1024, &fill, &limits(128 * MIB, limit)), RenderError::TimedOut(limit), "{size}");
+        assert!(started.elapsed() < Duration::from_secs(10), "{size}: {:?}", started.elapsed());
+    }
+}

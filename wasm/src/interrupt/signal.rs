@@ -8,7 +8,8 @@
 //! where the module was entered. This is safe at any instruction of a function:
 //! wasmtime unwinds from its own entry frame and needs nothing of the frames between.
 //! Anywhere else (host functions, wasmtime's trampolines) the handler leaves the thread
-//! alone, and the signal is sent again a millisecond later.
+//! alone, and the signal is sent again a millisecond later; much more often after a while,
+//! because a thread may be there nearly always.
 
 use std::cell::Cell;
 use std::io;
@@ -33,6 +34,12 @@ const SIGNAL: libc::c_int = libc::SIGURG;
 
 /// How long until the signal is sent again.
 const RESEND_INTERVAL: Duration = Duration::from_millis(1);
+
+/// The same for a render that has been late for [`VERY_LATE`]: one that is nearly always
+/// in the engine's own functions, filling or copying much memory again and again, and
+/// that is seldom met in between.
+const HASTY_INTERVAL: Duration = Duration::from_micros(2);
+const VERY_LATE: Duration = Duration::from_millis(20);
 
 /// A module's compiled code, by address.
 struct Code {
@@ -185,7 +192,8 @@ impl Watch {
                 // The thread exists: it removes its render from the list, under the lock that
                 // is held here, before it ends.
                 signal(render.thread);
-                now + RESEND_INTERVAL
+                let late = now.saturating_duration_since(render.deadline);
+                now + if late < VERY_LATE { RESEND_INTERVAL } else { HASTY_INTERVAL }
             };
             state.next_look = state.renders.iter().map(look).min();
             match state.next_look {
