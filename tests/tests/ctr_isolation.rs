@@ -3,19 +3,26 @@
 //! node's OCI runtime.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use ssr_e2e::{Containerd, leaks, shell};
+use ssr_e2e::{Container, Containerd, http, leaks, shell};
 
 /// The node's programs, mounted where a container finds them by PATH.
 const PROGRAMS: &str = "type=bind,src=/bin,dst=/bin,options=rbind:ro";
 
-/// Names of the programs that run in a container, by the files they were executed from.
-fn executed(container: &ssr_e2e::Container) -> Vec<String> {
-    let pids = container.task(&["ps"]).success().stdout;
-    let pids = pids.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse::<u32>().ok());
-    let file = |pid: u32| container.containerd().inside(["readlink", &format!("/proc/{pid}/exe")]);
-    pids.map(|pid| shell::run(&mut file(pid)).success().stdout.trim().to_owned()).collect()
+/// The pids of a container's processes, as containerd sees them.
+fn pids(container: &Container) -> Vec<u32> {
+    let list = container.task(&["ps"]).success().stdout;
+    list.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect()
+}
+
+/// The files that a container's processes execute, as device and inode.
+fn executed(container: &Container) -> Vec<String> {
+    let file = |pid| format!("/proc/{pid}/exe");
+    let identity = |file: String| {
+        shell::run(&mut container.containerd().inside(["stat", "-Lc", "%d:%i", &file])).success()
+    };
+    pids(container).into_iter().map(|pid| identity(file(pid)).stdout.trim().to_owned()).collect()
 }
 
 #[test]
@@ -52,16 +59,18 @@ fn a_sites_container_executes_no_program_of_an_image_or_a_volume() {
     }
     assert_eq!(site.exec(&["ssr", "health"]).success().code, 0);
     assert_eq!(site.get("/").status, 200);
-    let own = executed(&site);
-    assert!(own.iter().all(|file| file.contains("containerd-shim-ssr-v1")) && own.len() == 1, "{own:?}");
+    let shim = format!("/proc/{}/exe", containerd.shim_pid(site.id()));
+    let shim = fs::metadata(shim).expect("the shim's binary");
+    assert_eq!(executed(&site), [format!("{}:{}", shim.dev(), shim.ino())]);
 }
 
 #[test]
 fn a_linux_program_runs_under_the_nodes_runc() {
     let containerd = Containerd::shared();
     let linux = containerd.linux(["sleep", "1000"]).detach();
+    let root = containerd.dir().to_str().expect("an ordinary path");
     let states =
-        shell::run(&mut containerd.inside(["find", "/run", "-path", "*/runc/*", "-name", "state.json"]));
+        shell::run(&mut containerd.inside(["find", root, "-path", "*/runc/*", "-name", "state.json"]));
     assert!(states.stdout.contains(linux.id()), "{}", states.stdout);
     assert_eq!(linux.exec(&["sh", "-c", "exit 3"]).code, 3);
     assert_eq!(linux.task(&["pause"]).success().code, 0);
@@ -90,10 +99,7 @@ fn a_failed_exec_leaves_nothing_and_is_not_waited_for() {
     let (site, linux) = (containerd.site().start(), containerd.linux(["sleep", "1000"]).detach());
     for container in [&site, &linux] {
         let shim = containerd.shim_pid(container.id());
-        let count = |what: &str| {
-            let list = shell::run(&mut containerd.inside(["ls", &format!("/proc/{shim}/{what}")])).success();
-            list.stdout.lines().count()
-        };
+        let count = |what: &str| fs::read_dir(format!("/proc/{shim}/{what}")).expect("a directory").count();
         let bundle = format!("cwd/../{}", container.id());
         // The first one may open what is kept.
         assert_ne!(container.exec(&["/no/such/program"]).code, 0);
@@ -127,33 +133,34 @@ fn nothing_is_executed_in_a_paused_container() {
 #[test]
 fn an_executed_process_stays_in_the_containers_user_namespace() {
     let containerd = Containerd::shared();
-    let port = ssr_e2e::http::free_port();
-    let site = containerd
-        .site()
-        .option("--uidmap")
-        .option("0:100000:65536")
-        .option("--gidmap")
-        .option("0:100000:65536")
-        .start();
-    let listen = format!("SSR_LISTEN=127.0.0.1:{port}");
-    let mut second = containerd
-        .ctr(["task", "exec", "--exec-id", "second", site.id(), "/ssr.wasm", "/dist", "--listen"])
-        .arg(listen.trim_start_matches("SSR_LISTEN="))
-        .spawn()
-        .expect("ctr");
-    let ready = shell::poll(|| ssr_e2e::http::is_open(port).then_some(()));
-    assert!(ready.is_some(), "the executed server does not listen: {}", containerd.log());
-    let pids = site.task(&["ps"]).success().stdout;
-    let pids: Vec<u32> =
-        pids.lines().skip(1).filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
-    assert_eq!(pids.len(), 2, "{pids:?}");
-    for pid in pids {
+    let mut run = containerd.site().own_network();
+    for option in ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"] {
+        run = run.option(option);
+    }
+    let site = run.detach();
+    let network = format!("--net=/proc/{}/ns/net", site.pid());
+    shell::run(&mut containerd.inside(["nsenter", &network, "ip", "link", "set", "lo", "up"])).success();
+    let healthy = || (site.exec(&["ssr", "health"]).code == 0).then_some(());
+    assert!(shell::poll(healthy).is_some(), "{}", site.log());
+
+    let exec = [
+        "task",
+        "exec",
+        "--exec-id",
+        "second",
+        site.id(),
+        "/ssr.wasm",
+        "/dist",
+        "--listen",
+        "127.0.0.1:8099",
+    ];
+    let mut second = containerd.ctr(exec).spawn().expect("ctr");
+    let both = shell::poll(|| Some(pids(&site)).filter(|pids| pids.len() == 2)).expect("two processes");
+    for pid in both {
         let map =
             shell::run(&mut containerd.inside(["cat", &format!("/proc/{pid}/uid_map")])).success().stdout;
-        let map: Vec<&str> = map.split_whitespace().collect();
-        assert_eq!(map, ["0", "100000", "65536"], "process {pid}");
+        assert_eq!(map.split_whitespace().collect::<Vec<_>>(), ["0", "100000", "65536"], "process {pid}");
     }
-    assert_eq!(site.exec(&["ssr", "health"]).success().code, 0);
     site.task(&["kill", "--exec-id", "second", "-s", "SIGKILL"]).success();
     assert_eq!(shell::wait(&mut second), 137);
 }

@@ -3,6 +3,7 @@
 use anyhow::anyhow;
 
 use super::executor::OWN_ERROR;
+use super::trace;
 
 /// libcontainer's error with all its causes: the outermost message says little. If one of
 /// our own, from the container's process, is among them, only that.
@@ -18,6 +19,9 @@ pub fn error_chain(error: libcontainer::error::LibcontainerError) -> anyhow::Err
     }
     match text.rsplit_once(OWN_ERROR) {
         Some((_, ours)) => anyhow!("{ours}"),
-        None => anyhow!(text),
+        None => match trace::first_error() {
+            Some(cause) if !text.contains(&cause) => anyhow!("{text}: {cause}"),
+            _ => anyhow!(text),
+        },
     }
 }

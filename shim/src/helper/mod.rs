@@ -17,6 +17,7 @@ pub mod remove;
 mod root;
 mod self_exe;
 pub mod spawn;
+mod trace;
 
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
@@ -58,6 +59,7 @@ fn end_with_shim() -> Result<()> {
 }
 
 fn run() -> Result<Done> {
+    trace::keep_errors();
     let mut input = Vec::new();
     io::stdin().read_to_end(&mut input)?;
     // Inherited by forked processes until they execute something.

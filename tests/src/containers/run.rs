@@ -35,12 +35,20 @@ pub struct Run<'a> {
     env: Vec<(String, String)>,
     args: Vec<String>,
     options: Vec<String>,
+    network: &'static [&'static str],
 }
 
 impl<'a> Run<'a> {
     fn new(containerd: &'a Containerd, image: &Image) -> Self {
         let image = image.name().to_owned();
-        Self { containerd, image, env: Vec::new(), args: Vec::new(), options: Vec::new() }
+        Self {
+            containerd,
+            image,
+            env: Vec::new(),
+            args: Vec::new(),
+            options: Vec::new(),
+            network: &["--net-host"],
+        }
     }
 
     /// Sets a variable of the container's environment.
@@ -61,9 +69,19 @@ impl<'a> Run<'a> {
         self
     }
 
+    /// Gives it a network namespace of its own, where nothing is up.
+    pub fn own_network(mut self) -> Self {
+        self.network = &[];
+        self
+    }
+
     fn command(&self, verb: &[&str], id: &str, options: &[&str]) -> Command {
         let mut command = self.containerd.ctr(verb.iter().copied());
-        command.args(["--runtime", &under_test::runtime(), "--net-host"]).args(options).args(&self.options);
+        command
+            .args(["--runtime", &under_test::runtime()])
+            .args(self.network)
+            .args(options)
+            .args(&self.options);
         for (name, value) in &self.env {
             command.arg("--env").arg(format!("{name}={value}"));
         }
