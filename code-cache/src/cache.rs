@@ -2,17 +2,14 @@
 //! module and engine. Whatever an image supplies gets there only by way of the compiler.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Seek as _};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
-use nix::sys::statvfs::{FsFlags, fstatvfs};
-
 use crate::entry;
 use crate::metadata::{EntryMetadata, Key};
+use crate::read_only::ReadOnlyFile;
 
 /// Default size limit of a cache, in bytes.
 pub const DEFAULT_SIZE: u64 = 256 << 20;
@@ -53,7 +50,7 @@ pub enum CacheError {
 #[derive(Debug)]
 pub struct Code {
     /// The file, which begins with the code.
-    pub file: File,
+    pub file: ReadOnlyFile,
     /// What it is.
     pub metadata: EntryMetadata,
     /// Whether it was compiled just now.
@@ -130,7 +127,7 @@ impl CodeCache {
         };
         // Fails on a read-only file system, where nothing is evicted either.
         let _ = file.set_modified(SystemTime::now());
-        Some(Code { file: executable(file).ok()?, metadata, compiled: false, warnings: Vec::new() })
+        Some(Code { file: ReadOnlyFile::of(&file).ok()?, metadata, compiled: false, warnings: Vec::new() })
     }
 
     /// Adds code. When the cache is full, the least recently used files are evicted. The
@@ -212,24 +209,4 @@ impl CodeCache {
         file.lock().map_err(system)?;
         Ok(file)
     }
-}
-
-/// The file itself, or a copy in memory if its file system is mounted `noexec`.
-pub(crate) fn executable(file: File) -> io::Result<File> {
-    match fstatvfs(&file)?.flags().contains(FsFlags::ST_NOEXEC) {
-        true => in_memory(|copy| {
-            let mut file = &file;
-            file.rewind()?;
-            io::copy(&mut file, copy).map(drop)
-        }),
-        false => Ok(file),
-    }
-}
-
-/// A file in memory with what `write` writes.
-pub(crate) fn in_memory(write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<File> {
-    let memory: OwnedFd = memfd_create(c"ssr-code", MemFdCreateFlag::MFD_CLOEXEC)?;
-    let mut file = File::from(memory);
-    write(&mut file)?;
-    Ok(file)
 }

@@ -15,6 +15,7 @@ use ssr_wasm::compile::{self, CompileError};
 
 use crate::cache::Code;
 use crate::metadata::EntryMetadata;
+use crate::read_only::ReadOnlyFile;
 
 /// Longest message, in bytes. Errors and warnings are truncated to fit.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -88,7 +89,7 @@ pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Resul
             send(
                 socket,
                 &Answer::Code { metadata: metadata.clone(), compiled: *compiled, warnings },
-                Some(file),
+                Some(file.as_file()),
             )
         }
         Err(CompileError::Module(reason)) => send(socket, &Answer::Module(truncate(reason.clone())), None),
@@ -101,7 +102,7 @@ pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
     let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
     match receive(socket)?.ok_or_else(gone)? {
         (Answer::Code { metadata, compiled, warnings }, Some(file)) => {
-            Ok(Code { file, metadata, compiled, warnings })
+            Ok(Code { file: ReadOnlyFile::received(file), metadata, compiled, warnings })
         }
         (Answer::Code { .. }, None) => Err(invalid("the answer has no code").into()),
         (Answer::Module(reason), _) => Err(CompileError::Module(reason)),

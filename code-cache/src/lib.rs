@@ -2,7 +2,7 @@
 //!
 //! [`cache`] is the directory, [`entry`] a file in it and [`metadata`] what that file
 //! says about itself. [`provide`] finds a module's code or compiles it. [`ipc`] is how a
-//! container's process gets code from outside, [`bundle`] how code travels from one
+//! container's process gets code from outside, [`read_only`] why it cannot change it, [`bundle`] how code travels from one
 //! machine to another, and [`node_config`] what a node's administrator sets.
 
 pub mod bundle;
@@ -12,3 +12,4 @@ pub mod ipc;
 pub mod metadata;
 pub mod node_config;
 pub mod provide;
+pub mod read_only;

@@ -5,9 +5,10 @@ use std::io;
 use ssr_wasm::compile::{self, CompileError};
 use ssr_wasm::target::Target;
 
-use crate::cache::{CacheError, Code, CodeCache, executable, in_memory};
+use crate::cache::{CacheError, Code, CodeCache};
 use crate::entry;
 use crate::metadata::{EntryMetadata, Key, digest};
+use crate::read_only::ReadOnlyFile;
 
 /// Why code was not added to a cache.
 #[derive(Debug, thiserror::Error)]
@@ -82,8 +83,8 @@ pub fn provide(
     let inserted =
         locked.and_then(|(cache, _lock)| cache.insert(&metadata, &code).map_err(&mut without).ok());
     let file = match inserted {
-        Some(file) => executable(file)?,
-        None => in_memory(|file| entry::write(file, &metadata, &code))?,
+        Some(file) => ReadOnlyFile::of(&file)?,
+        None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
     };
     Ok(Code { file, metadata, compiled: true, warnings })
 }
@@ -103,5 +104,6 @@ pub fn add(
     }
     compiling();
     let (metadata, code) = request.compile(target)?;
-    Ok(Code { file: cache.insert(&metadata, &code)?, metadata, compiled: true, warnings })
+    let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
+    Ok(Code { file, metadata, compiled: true, warnings })
 }

@@ -79,7 +79,7 @@ fn add_one(cache: &CodeCache, module: &Module, render_memory_limit: usize, targe
         true => format!("compiled in {:.1} s", started.elapsed().as_secs_f64()),
         false => "already there".to_owned(),
     };
-    let size = Size(code.file.metadata().map_or(0, |metadata| metadata.len()));
+    let size = Size(code.file.size().unwrap_or_default());
     let digest = short(&code.metadata.key.module);
     eprintln!(
         "{name} ({digest}) for {}: {size}, {how}, in '{}'",

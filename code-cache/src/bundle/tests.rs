@@ -49,13 +49,13 @@ fn imported_code_is_found_like_code_compiled_here() {
     assert_eq!(imported.added.len(), 1 + usize::from(here == Target::Arm));
     let engines = compile::loadable_engines(DEFAULT_RENDER_MEMORY_LIMIT).unwrap();
     let mut warnings = Vec::new();
-    let mut code = provide::find(&cache, &digest(&site()), &engines, &mut warnings).unwrap();
-    assert_eq!((entry::check(&mut code.file).unwrap(), warnings.len()), (compiled(here).0, 0));
+    let code = provide::find(&cache, &digest(&site()), &engines, &mut warnings).unwrap();
+    assert_eq!((entry::check(&mut code.file.as_file()).unwrap(), warnings.len()), (compiled(here).0, 0));
     let engine =
         engine::for_rendering(code.metadata.interruption, &Limits { render_threads: 1, ..Limits::default() })
             .unwrap();
     // SAFETY: the code was compiled a moment ago.
-    unsafe { wasmtime::Module::deserialize_open_file(&engine, code.file) }.unwrap();
+    unsafe { wasmtime::Module::deserialize_open_file(&engine, code.file.into_file()) }.unwrap();
 }
 
 #[test]

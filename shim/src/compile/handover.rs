@@ -24,6 +24,6 @@ pub fn code_source() -> CodeSource {
         for warning in warnings {
             log::warn!("{warning}");
         }
-        Ok(CompiledCode { file, interruption: metadata.interruption })
+        Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption })
     }))
 }
