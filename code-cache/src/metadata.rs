@@ -1,16 +1,13 @@
 //! What a file of compiled code says about itself.
 
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt as _;
-
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use ssr_wasm::compile::{self, Compiled};
 use ssr_wasm::detect::SiteSection;
 use ssr_wasm::interrupt::Interruption;
 use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
 use ssr_wasm::target::Target;
+
+use crate::module::digest;
 
 /// Names compiled code: equal for equal modules and engines.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -72,26 +69,6 @@ impl EntryMetadata {
         let limit = self.render_memory_limit.unwrap_or(DEFAULT_RENDER_MEMORY_LIMIT);
         let engine = self.target().and_then(|target| compile::compatibility(target, limit).ok());
         engine.is_some_and(|engine| engine == self.key.engine)
-    }
-}
-
-/// SHA-256 of a module, in hexadecimal digits.
-pub fn digest(module: &[u8]) -> String {
-    format!("{:x}", Sha256::digest(module))
-}
-
-/// SHA-256 of a module in a file, wherever the file's offset is.
-pub fn digest_file(module: &File) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 64 << 10];
-    let mut at = 0;
-    loop {
-        let read = module.read_at(&mut buffer, at)?;
-        if read == 0 {
-            return Ok(format!("{:x}", digest.finalize()));
-        }
-        digest.update(&buffer[..read]);
-        at += read as u64;
     }
 }
 

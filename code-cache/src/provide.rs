@@ -7,7 +7,8 @@ use ssr_wasm::target::Target;
 
 use crate::cache::{CacheError, Code, CodeCache};
 use crate::entry;
-use crate::metadata::{EntryMetadata, Key, digest};
+use crate::metadata::{EntryMetadata, Key};
+use crate::module::digest;
 use crate::read_only::ReadOnlyFile;
 
 /// Why code was not added to a cache.

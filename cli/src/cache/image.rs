@@ -11,14 +11,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail, ensure};
 use flate2::read::MultiGzDecoder;
 use serde::Deserialize;
-use ssr_code_cache::metadata::digest;
+use ssr_code_cache::module::{MAX_MODULE_SIZE, digest};
 use ssr_wasm::detect;
 
 use super::list::plain;
 use super::place::file_name;
 
 /// The most bytes of all modules of an image.
-const MAX_MODULES: u64 = 256 << 20;
+const MAX_MODULES: u64 = MAX_MODULE_SIZE;
 
 /// The most bytes that are decompressed from one file.
 const MAX_UNPACKED: u64 = 8 << 30;

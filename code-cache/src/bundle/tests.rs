@@ -5,8 +5,9 @@ use ssr_wasm::engine;
 use ssr_wasm::limits::{DEFAULT_RENDER_MEMORY_LIMIT, Limits};
 
 use super::*;
+use crate::metadata::Key;
 use crate::metadata::tests::site;
-use crate::metadata::{Key, digest};
+use crate::module::digest;
 use crate::provide;
 
 fn compiled(target: Target) -> (EntryMetadata, Vec<u8>) {

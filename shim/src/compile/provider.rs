@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use ssr_code_cache::cache::Code;
 use ssr_code_cache::ipc::{self, Request};
-use ssr_code_cache::metadata::digest_file;
+use ssr_code_cache::module::digest_file;
 use ssr_code_cache::node_config::{CACHE_DIR, NodeConfig};
 use ssr_code_cache::provide;
 use ssr_wasm::compile::CompileError;
@@ -111,11 +111,16 @@ async fn provide(
 /// What was found in the cache, the module again, and warnings.
 type LookedUp = (Option<Code>, File, Vec<String>);
 
-fn look_up(cache: Result<CachePlace, String>, request: &Request, module: File) -> io::Result<LookedUp> {
+fn look_up(
+    cache: Result<CachePlace, String>,
+    request: &Request,
+    module: File,
+) -> Result<LookedUp, CompileError> {
     let mut warnings = Vec::new();
     // The compiler, which then cannot write to the cache, reports what is wrong with it.
     let Ok(Ok(cache)) = cache.map(|cache| cache.open()) else { return Ok((None, module, warnings)) };
-    let found = provide::find(&cache, &digest_file(&module)?, &request.engines, &mut warnings);
+    let digest = digest_file(&module, &request.name)?;
+    let found = provide::find(&cache, &digest, &request.engines, &mut warnings);
     for warning in &warnings {
         log::warn!("{warning}");
     }

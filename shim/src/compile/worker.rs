@@ -13,6 +13,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 use ssr_code_cache::cache::{CacheError, Code, CodeCache};
 use ssr_code_cache::ipc::{self, Request};
+use ssr_code_cache::module::read_file;
 use ssr_code_cache::provide::{self, CompileRequest};
 use ssr_wasm::compile::CompileError;
 
@@ -74,7 +75,9 @@ fn compile() -> Result<Code, CompileError> {
     let order = std::env::args().nth(2).context("the compiler has no order").map_err(internal)?;
     let Order { request, cache } = serde_json::from_str(&order).map_err(io::Error::other)?;
     let cache = cache.map_err(CacheError::Unknown).and_then(|cache| cache.open());
-    let module = read_module()?;
+    // SAFETY: standard input is this process's own and is not used anywhere else.
+    let module = unsafe { File::from_raw_fd(libc::STDIN_FILENO) };
+    let module = read_file(&module, &request.name)?;
     let started = Instant::now();
     let code = provide::provide(
         cache,
@@ -107,15 +110,4 @@ fn machine_memory() -> Result<u64> {
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     let kilobytes: u64 = total.context("no MemTotal in /proc/meminfo")?.trim().parse()?;
     Ok(kilobytes << 10)
-}
-
-fn read_module() -> io::Result<Vec<u8>> {
-    use std::io::{Read as _, Seek as _};
-    // SAFETY: standard input is this process's own and is not used anywhere else.
-    let mut file = unsafe { File::from_raw_fd(libc::STDIN_FILENO) };
-    let mut module = Vec::new();
-    // The container's process shares the open file and with it the offset.
-    file.rewind()?;
-    file.read_to_end(&mut module)?;
-    Ok(module)
 }
