@@ -73,7 +73,8 @@ impl Node {
     fn entries(&self) -> Vec<PathBuf> {
         let Ok(directory) = fs::read_dir(self.cache()) else { return Vec::new() };
         let paths = directory.map(|entry| entry.unwrap().path());
-        let mut paths: Vec<_> = paths.filter(|path| !path.ends_with("lock")).collect();
+        let mut paths: Vec<_> =
+            paths.filter(|path| path.extension().is_some_and(|extension| extension == "code")).collect();
         paths.sort();
         paths
     }

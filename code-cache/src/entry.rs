@@ -49,6 +49,12 @@ pub fn write(mut to: impl Write, metadata: &EntryMetadata, code: &[u8]) -> io::R
     to.flush()
 }
 
+/// The size in bytes of what [`write`] writes.
+pub fn size(metadata: &EntryMetadata, code: &[u8]) -> u64 {
+    let metadata = serde_json::to_vec(metadata).map_or(MAX_METADATA, |metadata| metadata.len() as u64);
+    code.len() as u64 + metadata + TAIL
+}
+
 /// Reads a file's metadata after verifying the checksum.
 pub fn check(file: &mut (impl Read + Seek)) -> Result<EntryMetadata, Unusable> {
     let metadata = peek(file)?;
@@ -142,6 +148,7 @@ mod tests {
         assert_eq!(check(&mut file(&written())).unwrap(), metadata());
         assert_eq!(peek(&mut file(&written())).unwrap(), metadata());
         assert_eq!(parse(&written()).unwrap(), (metadata(), &[7; 100_000][..]));
+        assert_eq!(size(&metadata(), &[7; 100_000]), written().len() as u64);
     }
 
     #[test]

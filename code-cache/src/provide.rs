@@ -67,22 +67,26 @@ fn find_for(
 /// Finds a module's code, or compiles it, for this machine, and in the latter case adds
 /// it to the cache. Without a cache, or if it cannot be written to, the code is in
 /// memory.
+///
+/// Whoever wants the same module at the same time waits and then finds it; of different
+/// modules, as many are compiled at once as there is memory for.
 pub fn provide(
     cache: Result<CodeCache, CacheError>,
     request: &CompileRequest<'_>,
 ) -> Result<Code, CompileError> {
     let mut warnings = Vec::new();
     let mut without = |error: CacheError| warnings.push(format!("running without the code cache: {error}"));
-    let locked = cache.and_then(|cache| cache.lock().map(|lock| (cache, lock))).map_err(&mut without).ok();
-    if let Some((cache, _)) = &locked {
+    let turn = cache.and_then(|cache| cache.wait_for_turn(&digest(request.module)).map(|turn| (cache, turn)));
+    let turn = turn.map_err(&mut without).ok();
+    if let Some((cache, turn)) = &turn {
         // Another process may have compiled it while this one waited.
         if let Some(code) = find_for(cache, request, Target::Host, &mut Vec::new())? {
             return Ok(code);
         }
+        turn.wait_for_slot()?;
     }
     let (metadata, code) = request.compile(Target::Host)?;
-    let inserted =
-        locked.and_then(|(cache, _lock)| cache.insert(&metadata, &code).map_err(&mut without).ok());
+    let inserted = turn.and_then(|(cache, _turn)| cache.insert(&metadata, &code).map_err(&mut without).ok());
     let file = match inserted {
         Some(file) => ReadOnlyFile::of(&file)?,
         None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
@@ -98,13 +102,51 @@ pub fn add(
     target: Target,
     compiling: impl FnOnce(),
 ) -> Result<Code, AddError> {
-    let _lock = cache.lock()?;
+    let turn = cache.wait_for_turn(&digest(request.module))?;
     let mut warnings = Vec::new();
     if let Some(code) = find_for(cache, request, target, &mut warnings)? {
         return Ok(Code { warnings, ..code });
     }
+    turn.wait_for_slot().map_err(CompileError::System)?;
     compiling();
     let (metadata, code) = request.compile(target)?;
     let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
     Ok(Code { file, metadata, compiled: true, warnings })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::tests::site;
+
+    fn request(module: &[u8]) -> CompileRequest<'_> {
+        CompileRequest { module, name: "ssr.wasm", render_memory_limit: 32 << 20 }
+    }
+
+    #[test]
+    fn code_too_large_for_the_cache_is_provided_with_a_warning_that_says_what_to_do() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = CodeCache::open(directory.path(), 5_000).unwrap();
+        let code = provide(Ok(cache.clone()), &request(&site())).unwrap();
+        assert_eq!(entry::check(&mut code.file.as_file()).unwrap(), code.metadata);
+        assert_eq!(code.warnings.len(), 1);
+        assert!(code.warnings[0].contains("'ssr.wasm' needs") && code.warnings[0].contains("`size`"));
+        assert!(cache.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn whoever_waits_for_the_same_module_finds_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let module = site();
+        let compiled = std::thread::scope(|scope| {
+            let provided = [(); 4].map(|()| {
+                scope.spawn(|| {
+                    let cache = CodeCache::open(directory.path(), 1 << 20);
+                    provide(cache, &request(&module)).unwrap().compiled
+                })
+            });
+            provided.map(|provided| provided.join().unwrap()).into_iter().filter(|compiled| *compiled).count()
+        });
+        assert_eq!(compiled, 1);
+    }
 }

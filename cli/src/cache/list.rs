@@ -42,12 +42,16 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
             Size(entry.size).to_string(),
             ago(now.duration_since(entry.used).unwrap_or_default()),
             state.map_or_else(String::new, str::to_owned),
+            users(entry),
         ]);
     }
     if !rows.is_empty() {
-        rows.insert(0, ["MODULE", "NAME", "TARGET", "SIZE", "LAST USED", ""].map(str::to_owned));
+        rows.insert(
+            0,
+            ["MODULE", "NAME", "TARGET", "SIZE", "LAST USED", "", "NAMESPACES"].map(str::to_owned),
+        );
     }
-    let mut widths = [0; 6];
+    let mut widths = [0; 7];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = cell.chars().count().max(*width);
@@ -59,7 +63,7 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
-    let total = entries.iter().map(|entry| entry.size).sum();
+    let total = entries.iter().map(|entry| entry.on_disk).sum();
     let (limit, directory) = (Size(place.size), place.directory.display());
     text.push_str(&format!(
         "{}, {} of at most {limit}, in '{directory}'\n",
@@ -67,6 +71,12 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
         Size(total)
     ));
     text
+}
+
+/// The containerd namespaces that use a file.
+fn users(entry: &Listed) -> String {
+    let names: Vec<_> = entry.namespaces.keys().map(|name| plain(name)).collect();
+    names.join(",")
 }
 
 /// Why a file would not be used; `None` if it would.
@@ -169,19 +179,25 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_the_total_names_the_directory() {
         let place = Place { directory: "/cache".into(), size: 1 << 20, trusted_keys: Vec::new() };
-        let entry = |name: &str, size| Listed {
+        let entry = |name: &str, size, namespaces: &[&str]| Listed {
             path: format!("/cache/{name}.00.code").into(),
             size,
+            on_disk: size + 4096,
             used: SystemTime::UNIX_EPOCH,
+            namespaces: namespaces.iter().map(|name| ((*name).to_owned(), SystemTime::UNIX_EPOCH)).collect(),
             metadata: Err(Unusable::Foreign),
         };
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(120);
-        let table = table(&[entry("0123456789abcdef", 2048), entry("12", 1)], &place, now);
+        let table = table(
+            &[entry("0123456789abcdef", 2048, &["default", "k8s.io"]), entry("12", 1, &[])],
+            &place,
+            now,
+        );
         let expected = "\
-MODULE        NAME  TARGET  SIZE   LAST USED
-0123456789ab  -     -       2 KiB  2 minutes ago  unreadable
+MODULE        NAME  TARGET  SIZE   LAST USED                  NAMESPACES
+0123456789ab  -     -       2 KiB  2 minutes ago  unreadable  default,k8s.io
 12            -     -       1 B    2 minutes ago  unreadable
-2 files, 2 KiB of at most 1.0 MiB, in '/cache'
+2 files, 10 KiB of at most 1.0 MiB, in '/cache'
 ";
         assert_eq!(table, expected);
     }

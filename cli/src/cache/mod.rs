@@ -10,7 +10,7 @@ mod place;
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Subcommand;
 use ssr_code_cache::cache::Listed;
 use ssr_wasm::target::Target;
@@ -89,16 +89,10 @@ fn remove(place: &Place, modules: &[String]) -> Result<()> {
     let cache = place.open()?;
     let entries = cache.list().map_err(advise)?;
     let chosen = choose(&entries, modules, place)?;
-    let mut size = 0;
     for entry in &chosen {
-        match std::fs::remove_file(&entry.path) {
-            // The shim may have evicted it in the meantime.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot remove '{}'", entry.path.display()));
-            }
-            _ => size += entry.size,
-        }
+        cache.remove(entry).map_err(advise)?;
     }
+    let size = chosen.iter().map(|entry| entry.size).sum();
     eprintln!("removed {} ({}) from '{}'", list::files(chosen.len()), Size(size), place.directory.display());
     Ok(())
 }

@@ -62,7 +62,7 @@ pub fn advise(error: CacheError) -> anyhow::Error {
     let denied = match &error {
         CacheError::Untrusted { owner, .. } => *owner != 0,
         CacheError::System { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
-        CacheError::Unknown(_) => false,
+        CacheError::TooLarge { .. } | CacheError::NoShare { .. } | CacheError::Unknown(_) => false,
     };
     match denied {
         true => anyhow!(

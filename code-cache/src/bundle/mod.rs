@@ -180,13 +180,9 @@ pub fn import(cache: &CodeCache, file: &[u8], trusted: &[PublicKey]) -> Result<I
     if needs > cache.size() {
         return Err(BundleError::Size { needs, size: cache.size() });
     }
-    let _lock = cache.lock()?;
-    let mut added = Vec::new();
-    for (metadata, code) in usable {
-        let file = cache.insert(&metadata, code)?;
-        let size = file.metadata().map_or(code.len() as u64, |status| status.len());
-        added.push((metadata, size));
-    }
+    let codes: Vec<_> = usable.iter().map(|(metadata, code)| (metadata, *code)).collect();
+    let sizes = cache.insert_all(&codes)?;
+    let added = usable.into_iter().map(|(metadata, _)| metadata).zip(sizes).collect();
     Ok(Imported { added, skipped: others.into_iter().map(|(metadata, _)| metadata).collect() })
 }
 

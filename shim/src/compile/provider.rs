@@ -38,14 +38,25 @@ fn cache_of(bundle: &Path) -> Result<CachePlace> {
         Some(directory) => directory,
         None => containerd_root(bundle)?.join(CACHE_DIR),
     };
-    Ok(CachePlace { directory, size: config.size })
+    Ok(CachePlace { directory, size: config.size, namespace: namespace(bundle) })
 }
 
-/// containerd's root directory. A bundle has a link to its place there,
+/// The containerd namespace of a bundle.
+fn namespace(bundle: &Path) -> Option<String> {
+    let work = work(bundle).ok()?;
+    Some(work.parent()?.file_name()?.to_str()?.to_owned())
+}
+
+/// A bundle has a link to its place below containerd's root directory,
 /// `ROOT/io.containerd.runtime.v2.task/NAMESPACE/ID`.
-pub fn containerd_root(bundle: &Path) -> Result<PathBuf> {
+fn work(bundle: &Path) -> Result<PathBuf> {
     let link = bundle.join("work");
-    let work = fs::read_link(&link).with_context(|| format!("cannot read '{}'", link.display()))?;
+    fs::read_link(&link).with_context(|| format!("cannot read '{}'", link.display()))
+}
+
+/// containerd's root directory.
+pub fn containerd_root(bundle: &Path) -> Result<PathBuf> {
+    let work = work(bundle)?;
     let root = work.ancestors().nth(3).filter(|root| root.is_absolute());
     root.map(Path::to_owned).with_context(|| format!("'{}' is not below containerd's root", work.display()))
 }
@@ -148,5 +159,20 @@ async fn compile(order: &Order, module: File, reaper: &Reaper) -> Result<Code, C
         }
         Ok(answer) => answer,
         Err(error) => Err(io::Error::other(error).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_tells_its_namespace_and_containerds_root() {
+        let bundle = tempfile::tempdir().unwrap();
+        assert!(namespace(bundle.path()).is_none() && containerd_root(bundle.path()).is_err());
+        let work = "/var/lib/containerd/io.containerd.runtime.v2.task/k8s.io/4c90";
+        std::os::unix::fs::symlink(work, bundle.path().join("work")).unwrap();
+        assert_eq!(namespace(bundle.path()).as_deref(), Some("k8s.io"));
+        assert_eq!(containerd_root(bundle.path()).unwrap(), Path::new("/var/lib/containerd"));
     }
 }

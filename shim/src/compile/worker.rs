@@ -34,16 +34,19 @@ const NICE: libc::c_int = 10;
 /// should end it before anything else.
 const OOM_SCORE: &[u8] = b"800";
 
-/// Where the node's cache is, and its size limit in bytes.
+/// Where the node's cache is, its size limit in bytes, and the containerd namespace of the
+/// container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CachePlace {
     pub directory: PathBuf,
     pub size: u64,
+    pub namespace: Option<String>,
 }
 
 impl CachePlace {
     pub fn open(&self) -> Result<CodeCache, CacheError> {
-        CodeCache::open(&self.directory, self.size)
+        let cache = CodeCache::open(&self.directory, self.size)?;
+        Ok(cache.for_namespace(self.namespace.as_deref()))
     }
 }
 

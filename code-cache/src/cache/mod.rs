@@ -1,9 +1,23 @@
 //! The cache's directory: only its owner can write to it, and it holds a file for each
 //! module and engine. Whatever an image supplies gets there only by way of the compiler.
+//!
+//! ```text
+//! MODULE.ENGINE.code    code; its modification time is that of its last use
+//! MODULE.ENGINE.new     code that is being written
+//! used/NAMESPACE/       the code that a containerd namespace uses; see `holds`
+//! lock, compiling       see `locks`
+//! ```
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+mod error;
+mod holds;
+mod insert;
+mod locks;
+mod room;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -11,40 +25,17 @@ use crate::entry;
 use crate::metadata::{EntryMetadata, Key};
 use crate::read_only::ReadOnlyFile;
 
+pub use error::CacheError;
+pub use locks::Turn;
+
 /// Default size limit of a cache, in bytes.
 pub const DEFAULT_SIZE: u64 = 256 << 20;
 
 /// The extension of files of compiled code, whose names are their keys.
 const EXTENSION: &str = "code";
 
-/// Why the cache cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum CacheError {
-    /// The directory belongs to somebody else, or others can write to it.
-    #[error(
-        "'{}' cannot be trusted with compiled code: it must be a directory that belongs to user {owner} and that \
-         nobody else can write to", path.display()
-    )]
-    Untrusted {
-        /// The directory.
-        path: PathBuf,
-        /// The user it should belong to.
-        owner: u32,
-    },
-    /// Its place is not known.
-    #[error("{0}")]
-    Unknown(String),
-    /// A system call failed.
-    #[error("cannot {what} '{}': {source}", path.display())]
-    System {
-        /// What was tried.
-        what: &'static str,
-        /// The file or directory.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-}
+/// A file system's unit, in bytes. One more of them stands for the file's inode and name.
+const BLOCK: u64 = 4096;
 
 /// Compiled code in a file that can be mapped.
 #[derive(Debug)]
@@ -66,8 +57,12 @@ pub struct Listed {
     pub path: PathBuf,
     /// Its size in bytes.
     pub size: u64,
+    /// Bytes of disk space that it needs, which count towards the size limit.
+    pub on_disk: u64,
     /// When it was last used.
     pub used: SystemTime,
+    /// The containerd namespaces that use it, and when each has used it last.
+    pub namespaces: BTreeMap<String, SystemTime>,
     /// What it is, or why it cannot be used.
     pub metadata: Result<EntryMetadata, entry::Unusable>,
 }
@@ -77,6 +72,7 @@ pub struct Listed {
 pub struct CodeCache {
     dir: PathBuf,
     size: u64,
+    namespace: Option<String>,
 }
 
 impl CodeCache {
@@ -94,7 +90,15 @@ impl CodeCache {
         if !metadata.is_dir() || metadata.uid() != owner || metadata.mode() & 0o022 != 0 {
             return Err(CacheError::Untrusted { path: dir.to_owned(), owner });
         }
-        Ok(Self { dir: dir.to_owned(), size })
+        Ok(Self { dir: dir.to_owned(), size, namespace: None })
+    }
+
+    /// The cache as containers of a containerd namespace use it: what they find or add is held
+    /// by that namespace and counts towards its share. Without a namespace, or with a name
+    /// that containerd does not allow, code is held by nobody until a container uses it.
+    pub fn for_namespace(self, namespace: Option<&str>) -> Self {
+        let namespace = namespace.filter(|name| holds::is_namespace(name)).map(str::to_owned);
+        Self { namespace, ..self }
     }
 
     /// The cache directory.
@@ -127,86 +131,77 @@ impl CodeCache {
         };
         // Fails on a read-only file system, where nothing is evicted either.
         let _ = file.set_modified(SystemTime::now());
+        self.hold(&path);
         Some(Code { file: ReadOnlyFile::of(&file).ok()?, metadata, compiled: false, warnings: Vec::new() })
     }
 
-    /// Adds code. When the cache is full, the least recently used files are evicted. The
-    /// caller holds [`Self::lock`].
-    pub fn insert(&self, metadata: &EntryMetadata, code: &[u8]) -> Result<File, CacheError> {
-        let path = self.path(&metadata.key);
-        let system = |what, source| CacheError::System { what, path: path.clone(), source };
-        // It exists only if a writer was killed: writers hold the lock.
-        let unfinished = path.with_extension("new");
-        let written = (|| {
-            let file =
-                OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
-            entry::write(&file, metadata, code)?;
-            file.sync_all()?;
-            fs::rename(&unfinished, &path)?;
-            // A descriptor for reading, rather than the one that wrote the file.
-            File::open(&path)
-        })();
-        let file = written.map_err(|error| {
-            let _ = fs::remove_file(&unfinished);
-            system("write", error)
-        })?;
-        self.evict(&path);
-        Ok(file)
-    }
-
-    /// Removes the least recently used files but `keep` until the size limit holds.
-    fn evict(&self, keep: &Path) {
-        let mut entries = self.list().unwrap_or_default();
-        entries.sort_by_key(|entry| entry.used);
-        let mut size: u64 = entries.iter().map(|entry| entry.size).sum();
-        for entry in entries.iter().filter(|entry| entry.path != keep) {
-            if size <= self.size {
-                return;
-            }
-            if fs::remove_file(&entry.path).is_ok() {
-                size -= entry.size;
-            }
+    /// Notes that this cache's namespace uses a file.
+    fn hold(&self, path: &Path) {
+        if let (Some(namespace), Some(file)) = (&self.namespace, path.file_name()) {
+            // As above.
+            let _ = holds::note(&self.dir, namespace, file);
         }
     }
 
     /// All files of compiled code.
     pub fn list(&self) -> Result<Vec<Listed>, CacheError> {
         let system = |source| CacheError::System { what: "read", path: self.dir.clone(), source };
+        let mut holds: BTreeMap<OsString, BTreeMap<String, SystemTime>> = BTreeMap::new();
+        for hold in holds::all(&self.dir) {
+            holds.entry(hold.file).or_default().insert(hold.namespace, hold.used);
+        }
         let mut entries = Vec::new();
         for found in fs::read_dir(&self.dir).map_err(system)? {
-            let path = found.map_err(system)?.path();
+            let found = found.map_err(system)?;
+            let path = found.path();
             let Ok(status) = path.metadata() else { continue };
             if path.extension().is_none_or(|extension| extension != EXTENSION) || !status.is_file() {
                 continue;
             }
             let metadata = File::open(&path).map_err(Into::into).and_then(|mut file| entry::peek(&mut file));
-            let used = status.modified().unwrap_or(SystemTime::UNIX_EPOCH);
-            entries.push(Listed { path, size: status.len(), used, metadata });
+            entries.push(Listed {
+                path,
+                size: status.len(),
+                on_disk: disk_size(status.len(), status.blocks()),
+                used: status.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                namespaces: holds.remove(&found.file_name()).unwrap_or_default(),
+                metadata,
+            });
         }
         Ok(entries)
+    }
+
+    /// Removes a file, if it is still there, and the notes of who has used it.
+    pub fn remove(&self, entry: &Listed) -> Result<(), CacheError> {
+        insert::remove(&entry.path)?;
+        for namespace in entry.namespaces.keys() {
+            if let Some(file) = entry.path.file_name() {
+                holds::remove(&self.dir, namespace, file);
+            }
+        }
+        Ok(())
     }
 
     /// Removes all files and returns their number and total size in bytes.
     pub fn clear(&self) -> Result<(usize, u64), CacheError> {
         let entries = self.list()?;
         for entry in &entries {
-            fs::remove_file(&entry.path).map_err(|source| CacheError::System {
-                what: "remove",
-                path: entry.path.clone(),
-                source,
-            })?;
+            self.remove(entry)?;
         }
         Ok((entries.len(), entries.iter().map(|entry| entry.size).sum()))
     }
 
-    /// Waits until nobody else compiles for this cache. Compilations run one at a time: a
-    /// small board has no memory for several, and whoever waited for the same module then
-    /// finds it.
-    pub fn lock(&self) -> Result<File, CacheError> {
-        let path = self.dir.join("lock");
-        let system = |source| CacheError::System { what: "lock", path: path.clone(), source };
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(system)?;
-        file.lock().map_err(system)?;
-        Ok(file)
+    /// Waits until nobody else compiles the module of this digest for this cache.
+    pub fn wait_for_turn(&self, module: &str) -> Result<Turn, CacheError> {
+        Turn::wait(&self.dir, module)
     }
 }
+
+/// Bytes of disk space for a file of a size in bytes, which has so many blocks of 512 bytes.
+fn disk_size(size: u64, blocks: u64) -> u64 {
+    let content = size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX).max(blocks.saturating_mul(512));
+    content.saturating_add(BLOCK)
+}
+
+#[cfg(test)]
+mod tests;
