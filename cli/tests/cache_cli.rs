@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use common::stderr;
+use ssr_code_cache::cache::{CodeCache, Failure};
+use ssr_code_cache::metadata::Key;
 use wasm_encoder::CustomSection;
 
 /// A machine: a directory with its own cache and configuration.
@@ -150,6 +152,29 @@ fn added_code_is_listed_until_it_is_removed() {
     let (_, said) = node.does(&["clear"]);
     assert!(said.starts_with("removed 1 file ("), "{said}");
     assert!(node.entries().is_empty());
+}
+
+#[test]
+fn a_module_that_did_not_compile_is_listed_until_it_is_removed() {
+    let node = Node::new();
+    let module = "ab".repeat(32);
+    let remember = || {
+        let cache = CodeCache::open(&node.cache(), 1 << 20).unwrap().for_namespace(Some("k8s.io"));
+        let failure =
+            Failure { name: "bad.wasm".to_owned(), reason: "it is damaged".to_owned(), passing: false };
+        cache.remember_failure(&Key { module: module.clone(), engine: "34".to_owned() }, &failure).unwrap();
+    };
+    remember();
+    let (table, _) = node.does(&["list"]);
+    let row = table.lines().nth(1).unwrap();
+    for part in ["abababababab  bad.wasm  -", "ago  does not compile  k8s.io"] {
+        assert!(row.contains(part), "{table}");
+    }
+    assert!(node.does(&["remove", "abab"]).1.starts_with("removed 1 file"));
+    assert!(node.does(&["list"]).0.starts_with("0 files"));
+    remember();
+    assert!(node.does(&["clear"]).1.starts_with("removed 1 file"));
+    assert!(node.does(&["list"]).0.starts_with("0 files"));
 }
 
 #[test]

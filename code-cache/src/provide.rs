@@ -5,7 +5,7 @@ use std::io;
 use ssr_wasm::compile::{self, CompileError};
 use ssr_wasm::target::Target;
 
-use crate::cache::{CacheError, Code, CodeCache};
+use crate::cache::{CacheError, Code, CodeCache, Failure, Remembered};
 use crate::entry;
 use crate::metadata::{EntryMetadata, Key};
 use crate::module::digest;
@@ -50,6 +50,34 @@ pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut 
         .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
 }
 
+/// Finds out whether a module did not compile before; `engines` as for [`find`].
+pub fn find_failure(cache: &CodeCache, module: &str, engines: &[String]) -> Option<Remembered> {
+    // The first one is what this machine compiles for.
+    let engine = engines.first()?.clone();
+    cache.failure(&Key { module: module.to_owned(), engine })
+}
+
+/// Remembers that a module, of which this is the [`digest`], did not compile for this machine.
+/// A failure that cannot be remembered is only logged.
+pub fn remember_failure(cache: &CodeCache, module: &str, render_memory_limit: usize, failure: &Failure) {
+    let remembered =
+        host_engines(render_memory_limit).map_err(|error| error.to_string()).and_then(|engines| {
+            let engine = engines.into_iter().next().unwrap_or_default();
+            cache
+                .remember_failure(&Key { module: module.to_owned(), engine }, failure)
+                .map_err(|error| error.to_string())
+        });
+    if let Err(error) = remembered {
+        log::debug!("cannot remember that {} does not compile: {error}", failure.name);
+    }
+}
+
+/// The engines whose code this machine can load, best first.
+fn host_engines(render_memory_limit: usize) -> Result<Vec<String>, CompileError> {
+    let engines = compile::loadable_engines(render_memory_limit);
+    engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))
+}
+
 fn find_for(
     cache: &CodeCache,
     request: &CompileRequest<'_>,
@@ -57,10 +85,11 @@ fn find_for(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Code>, CompileError> {
     let engines = match target {
-        Target::Host => compile::loadable_engines(request.render_memory_limit),
-        target => compile::compatibility(target, request.render_memory_limit).map(|engine| vec![engine]),
+        Target::Host => host_engines(request.render_memory_limit)?,
+        target => compile::compatibility(target, request.render_memory_limit)
+            .map(|engine| vec![engine])
+            .map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?,
     };
-    let engines = engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?;
     Ok(find(cache, &digest(request.module), &engines, warnings))
 }
 
@@ -76,16 +105,25 @@ pub fn provide(
 ) -> Result<Code, CompileError> {
     let mut warnings = Vec::new();
     let mut without = |error: CacheError| warnings.push(format!("running without the code cache: {error}"));
-    let turn = cache.and_then(|cache| cache.wait_for_turn(&digest(request.module)).map(|turn| (cache, turn)));
+    let module = digest(request.module);
+    let turn = cache.and_then(|cache| cache.wait_for_turn(&module).map(|turn| (cache, turn)));
     let turn = turn.map_err(&mut without).ok();
     if let Some((cache, turn)) = &turn {
         // Another process may have compiled it while this one waited.
         if let Some(code) = find_for(cache, request, Target::Host, &mut Vec::new())? {
             return Ok(code);
         }
+        if let Some(failure) = find_failure(cache, &module, &host_engines(request.render_memory_limit)?) {
+            return Err(CompileError::Module(failure.explain()));
+        }
         turn.wait_for_slot()?;
     }
-    let (metadata, code) = request.compile(Target::Host)?;
+    let compiled = request.compile(Target::Host);
+    if let (Some((cache, _)), Err(CompileError::Module(reason))) = (&turn, &compiled) {
+        let failure = Failure { name: request.name.to_owned(), reason: reason.clone(), passing: false };
+        remember_failure(cache, &module, request.render_memory_limit, &failure);
+    }
+    let (metadata, code) = compiled?;
     let inserted = turn.and_then(|(cache, _turn)| cache.insert(&metadata, &code).map_err(&mut without).ok());
     let file = match inserted {
         Some(file) => ReadOnlyFile::of(&file)?,
@@ -132,6 +170,28 @@ mod tests {
         assert_eq!(code.warnings.len(), 1);
         assert!(code.warnings[0].contains("'ssr.wasm' needs") && code.warnings[0].contains("`size`"));
         assert!(cache.list().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_module_that_does_not_compile_is_compiled_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = || CodeCache::open(directory.path(), 1 << 20);
+        let module = [&site()[..], &[1, 1, 0x7f]].concat();
+        let reason = || match provide(cache(), &request(&module)).unwrap_err() {
+            CompileError::Module(reason) => reason,
+            CompileError::System(error) => panic!("{error}"),
+        };
+        let first = reason();
+        assert!(!first.contains("remembered"), "{first}");
+        let second = reason();
+        assert!(second.starts_with(&first) && second.contains("remembered"), "{second}");
+        let engines = host_engines(32 << 20).unwrap();
+        let remembered = find_failure(&cache().unwrap(), &digest(&module), &engines).unwrap();
+        assert_eq!(remembered.explain(), second);
+        cache().unwrap().forget(&remembered).unwrap();
+        assert_eq!(reason(), first);
+        // Who asks for it explicitly gets another attempt.
+        assert!(add(&cache().unwrap(), &request(&module), Target::Host, || ()).is_err());
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
-use ssr_code_cache::cache::Listed;
+use ssr_code_cache::cache::{Listed, Remembered};
 use ssr_code_cache::entry::{self, Unusable};
 use ssr_code_cache::metadata::EntryMetadata;
 use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
@@ -19,18 +19,22 @@ const DIGITS: usize = 12;
 /// The most characters of a name in the table.
 const MAX_NAME: usize = 40;
 
-/// Prints the table, most recently used files first.
+/// Prints the table, most recently used files first, and then the modules that do not
+/// compile.
 pub fn list(place: &Place) -> Result<()> {
-    let mut entries = match place.exists() {
-        true => place.open()?.list().map_err(advise)?,
-        false => Vec::new(),
-    };
+    let (mut entries, mut failures) = (Vec::new(), Vec::new());
+    if place.exists() {
+        let cache = place.open()?;
+        entries = cache.list().map_err(advise)?;
+        failures = cache.failures();
+    }
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
-    let table = table(&entries, place, SystemTime::now());
+    failures.sort_by_key(|failure| std::cmp::Reverse(failure.since));
+    let table = table(&entries, &failures, place, SystemTime::now());
     io::stdout().lock().write_all(table.as_bytes()).context("cannot write to standard output")
 }
 
-fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
+fn table(entries: &[Listed], failures: &[Remembered], place: &Place, now: SystemTime) -> String {
     let mut rows = Vec::new();
     for entry in entries {
         let metadata = entry.metadata.as_ref().ok();
@@ -43,6 +47,18 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
             ago(now.duration_since(entry.used).unwrap_or_default()),
             state.map_or_else(String::new, str::to_owned),
             users(entry),
+        ]);
+    }
+    for failure in failures {
+        let age = now.duration_since(failure.since).unwrap_or_default();
+        rows.push([
+            short(&failure.module).to_owned(),
+            plain(&failure.failure.name),
+            "-".to_owned(),
+            "-".to_owned(),
+            ago(age),
+            if failure.failure.passing { "out of memory or time" } else { "does not compile" }.to_owned(),
+            failure.namespace.as_deref().map(plain).unwrap_or_default(),
         ]);
     }
     if !rows.is_empty() {
@@ -63,11 +79,12 @@ fn table(entries: &[Listed], place: &Place, now: SystemTime) -> String {
         text.push_str(cells.collect::<String>().trim_end());
         text.push('\n');
     }
-    let total = entries.iter().map(|entry| entry.on_disk).sum();
+    let sizes = entries.iter().map(|entry| entry.on_disk);
+    let total = sizes.chain(failures.iter().map(Remembered::on_disk)).sum();
     let (limit, directory) = (Size(place.size), place.directory.display());
     text.push_str(&format!(
         "{}, {} of at most {limit}, in '{directory}'\n",
-        files(entries.len()),
+        files(entries.len() + failures.len()),
         Size(total)
     ));
     text
@@ -190,6 +207,7 @@ mod tests {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(120);
         let table = table(
             &[entry("0123456789abcdef", 2048, &["default", "k8s.io"]), entry("12", 1, &[])],
+            &[],
             &place,
             now,
         );

@@ -88,12 +88,20 @@ pub fn run(args: CacheArgs) -> Result<()> {
 fn remove(place: &Place, modules: &[String]) -> Result<()> {
     let cache = place.open()?;
     let entries = cache.list().map_err(advise)?;
-    let chosen = choose(&entries, modules, place)?;
-    for entry in &chosen {
+    let failures = cache.failures();
+    let digests = entries.iter().map(digest).chain(failures.iter().map(|failure| &*failure.module));
+    let chosen = choose_digests(&digests.collect::<Vec<_>>(), modules, place)?;
+    let (mut count, mut size) = (0, 0);
+    for entry in entries.iter().filter(|entry| chosen.contains(&digest(entry))) {
         cache.remove(entry).map_err(advise)?;
+        count += 1;
+        size += entry.size;
     }
-    let size = chosen.iter().map(|entry| entry.size).sum();
-    eprintln!("removed {} ({}) from '{}'", list::files(chosen.len()), Size(size), place.directory.display());
+    for failure in failures.iter().filter(|failure| chosen.contains(&&*failure.module)) {
+        cache.forget(failure).map_err(advise)?;
+        count += 1;
+    }
+    eprintln!("removed {} ({}) from '{}'", list::files(count), Size(size), place.directory.display());
     Ok(())
 }
 
@@ -109,7 +117,15 @@ fn clear(place: &Place) -> Result<()> {
 /// The entries of the modules whose digests start with `beginnings`. Each
 /// beginning must match exactly one module.
 fn choose<'a>(entries: &'a [Listed], beginnings: &[String], place: &Place) -> Result<Vec<&'a Listed>> {
-    let mut chosen: Vec<&Listed> = Vec::new();
+    let digests: Vec<_> = entries.iter().map(digest).collect();
+    let chosen = choose_digests(&digests, beginnings, place)?;
+    let of = |chosen: &str| entries.iter().filter(move |entry| digest(entry) == chosen).collect::<Vec<_>>();
+    Ok(chosen.into_iter().flat_map(of).collect())
+}
+
+/// The digests that start with `beginnings`, each once.
+fn choose_digests<'a>(digests: &[&'a str], beginnings: &[String], place: &Place) -> Result<Vec<&'a str>> {
+    let mut chosen = Vec::new();
     for beginning in beginnings {
         let digits = beginning.strip_prefix("sha256:").unwrap_or(beginning).to_ascii_lowercase();
         ensure!(
@@ -117,7 +133,7 @@ fn choose<'a>(entries: &'a [Listed], beginnings: &[String], place: &Place) -> Re
             "'{beginning}' is not a digest: give its first {MIN_DIGITS} or more hexadecimal digits, as shown by \
              `ssr cache list`"
         );
-        let found: Vec<_> = entries.iter().filter(|entry| digest(entry).starts_with(&digits)).collect();
+        let found: Vec<_> = digests.iter().filter(|digest| digest.starts_with(&digits)).collect();
         let Some(first) = found.first() else {
             bail!(
                 "there is no module '{beginning}' in '{}'; see `ssr cache list`",
@@ -125,12 +141,13 @@ fn choose<'a>(entries: &'a [Listed], beginnings: &[String], place: &Place) -> Re
             );
         };
         ensure!(
-            found.iter().all(|entry| digest(entry) == digest(first)),
+            found.iter().all(|digest| digest == first),
             "several modules in '{}' start with '{beginning}'; give more digits",
             place.directory.display()
         );
-        let new = found.into_iter().filter(|entry| chosen.iter().all(|other| other.path != entry.path));
-        chosen.extend(new.collect::<Vec<_>>());
+        if !chosen.contains(*first) {
+            chosen.push(**first);
+        }
     }
     Ok(chosen)
 }

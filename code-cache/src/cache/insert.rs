@@ -70,8 +70,16 @@ impl CodeCache {
         let (replaced, others): (Vec<_>, Vec<_>) =
             self.list()?.into_iter().partition(|entry| replaced.contains(&entry.path));
         let entries: Vec<_> = others.iter().map(held).collect();
-        let plan = room::plan(entries.clone(), &self.namespace, needs.saturating_add(other), limit);
-        let plan = plan.ok_or(CacheError::NoShare { name, needs, limit })?;
+        let plan =
+            |other: u64| room::plan(entries.clone(), &self.namespace, needs.saturating_add(other), limit);
+        let plan = match plan(other.saturating_add(self.failures_size())) {
+            Some(plan) => plan,
+            None => {
+                let plan = plan(other).ok_or(CacheError::NoShare { name, needs, limit })?;
+                self.forget_all()?;
+                plan
+            }
+        };
         for entry in &replaced {
             remove(&entry.path)?;
         }

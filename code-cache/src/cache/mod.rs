@@ -5,10 +5,12 @@
 //! MODULE.ENGINE.code    code; its modification time is that of its last use
 //! MODULE.ENGINE.new     code that is being written
 //! used/NAMESPACE/       the code that a containerd namespace uses; see `holds`
+//! failed/               modules that do not compile; see `failures`
 //! lock, compiling       see `locks`
 //! ```
 
 mod error;
+mod failures;
 mod holds;
 mod insert;
 mod locks;
@@ -26,6 +28,7 @@ use crate::metadata::{EntryMetadata, Key};
 use crate::read_only::ReadOnlyFile;
 
 pub use error::CacheError;
+pub use failures::{Failure, Remembered};
 pub use locks::Turn;
 
 /// Default size limit of a cache, in bytes.
@@ -182,13 +185,15 @@ impl CodeCache {
         Ok(())
     }
 
-    /// Removes all files and returns their number and total size in bytes.
+    /// Removes all files, and forgets all failures. Returns their number and the total size in
+    /// bytes of code.
     pub fn clear(&self) -> Result<(usize, u64), CacheError> {
         let entries = self.list()?;
         for entry in &entries {
             self.remove(entry)?;
         }
-        Ok((entries.len(), entries.iter().map(|entry| entry.size).sum()))
+        let failures = self.forget_all()?;
+        Ok((entries.len() + failures, entries.iter().map(|entry| entry.size).sum()))
     }
 
     /// Waits until nobody else compiles the module of this digest for this cache.

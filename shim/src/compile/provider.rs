@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use ssr_code_cache::cache::Code;
+use ssr_code_cache::cache::{Code, Failure};
 use ssr_code_cache::ipc::{self, Request};
 use ssr_code_cache::module::digest_file;
 use ssr_code_cache::node_config::{CACHE_DIR, NodeConfig};
@@ -30,6 +30,10 @@ const OUT_OF_MEMORY: [u32; 2] = [137, 134];
 
 /// Exit code of a compiler that its time limit ended: SIGXCPU.
 const OUT_OF_TIME: u32 = 152;
+
+/// Exit codes of a compiler with a fault: SIGILL, SIGBUS and SIGSEGV. Others, such as that of
+/// SIGTERM, are no fault of the module.
+const CRASHED: [u32; 3] = [132, 135, 139];
 
 /// The cache that the node's configuration names, or the one below containerd's root.
 fn cache_of(bundle: &Path) -> Result<CachePlace> {
@@ -108,19 +112,35 @@ async fn provide(
         let (cache, request) = (cache.clone(), request.clone());
         tokio::task::spawn_blocking(move || look_up(cache, &request, module)).await
     };
-    let (found, module, mut warnings) = looked_up.map_err(io::Error::other)??;
+    let LookedUp { found, module, digest, mut warnings } = looked_up.map_err(io::Error::other)??;
     if let Some(mut code) = found {
         code.warnings.append(&mut warnings);
         return Ok(code);
     }
     let order = Order { request, cache };
-    let mut code = compile(&order, module, reaper).await?;
+    let mut code = match compile(&order, module, reaper).await? {
+        Compiled::Answered(answer) => answer?,
+        Compiled::Died { reason, passing } => {
+            if passing {
+                let (order, reason) = (order, reason.clone());
+                let remember = tokio::task::spawn_blocking(move || remember(&order, digest, reason));
+                remember.await.map_err(io::Error::other)?;
+            }
+            return Err(CompileError::Module(reason));
+        }
+    };
     code.warnings.append(&mut warnings);
     Ok(code)
 }
 
-/// What was found in the cache, the module again, and warnings.
-type LookedUp = (Option<Code>, File, Vec<String>);
+/// What was found in the cache, the module again, its digest if there is a cache, and
+/// warnings.
+struct LookedUp {
+    found: Option<Code>,
+    module: File,
+    digest: Option<String>,
+    warnings: Vec<String>,
+}
 
 fn look_up(
     cache: Result<CachePlace, String>,
@@ -129,17 +149,42 @@ fn look_up(
 ) -> Result<LookedUp, CompileError> {
     let mut warnings = Vec::new();
     // The compiler, which then cannot write to the cache, reports what is wrong with it.
-    let Ok(Ok(cache)) = cache.map(|cache| cache.open()) else { return Ok((None, module, warnings)) };
+    let Ok(Ok(cache)) = cache.map(|cache| cache.open()) else {
+        return Ok(LookedUp { found: None, module, digest: None, warnings });
+    };
     let digest = digest_file(&module, &request.name)?;
     let found = provide::find(&cache, &digest, &request.engines, &mut warnings);
     for warning in &warnings {
         log::warn!("{warning}");
     }
-    Ok((found, module, warnings))
+    if found.is_none()
+        && let Some(failure) = provide::find_failure(&cache, &digest, &request.engines)
+    {
+        return Err(CompileError::Module(failure.explain()));
+    }
+    Ok(LookedUp { found, module, digest: Some(digest), warnings })
+}
+
+/// Remembers that memory or time did not suffice for a module.
+fn remember(order: &Order, digest: Option<String>, reason: String) {
+    if let (Some(digest), Ok(Ok(cache))) = (digest, order.cache.as_ref().map(CachePlace::open)) {
+        let failure = Failure { name: order.request.name.clone(), reason, passing: true };
+        provide::remember_failure(&cache, &digest, order.request.render_memory_limit, &failure);
+    }
+}
+
+/// How a compiler has ended.
+enum Compiled {
+    Answered(Result<Code, CompileError>),
+    /// Without an answer; `passing` if that was the module's doing, today at least.
+    Died {
+        reason: String,
+        passing: bool,
+    },
 }
 
 /// Starts the compiler and waits for its answer.
-async fn compile(order: &Order, module: File, reaper: &Reaper) -> Result<Code, CompileError> {
+async fn compile(order: &Order, module: File, reaper: &Reaper) -> Result<Compiled, CompileError> {
     let order = serde_json::to_string(order).map_err(io::Error::other)?;
     let (here, there) = sockets().map_err(io::Error::other)?;
     let (_, exit) = reaper.spawn(|| {
@@ -150,14 +195,15 @@ async fn compile(order: &Order, module: File, reaper: &Reaper) -> Result<Code, C
     let exit = exit.await.map_err(io::Error::other)?;
     match tokio::task::spawn_blocking(move || ipc::receive_answer(here)).await {
         Ok(Err(CompileError::System(error))) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            let reason = match exit.code {
-                code if OUT_OF_MEMORY.contains(&code) => "the compiler ran out of memory",
-                OUT_OF_TIME => "the compiler ran out of time",
-                _ => "the compiler ended without an answer",
+            let (reason, passing) = match exit.code {
+                code if OUT_OF_MEMORY.contains(&code) => ("the compiler ran out of memory", true),
+                OUT_OF_TIME => ("the compiler ran out of time", true),
+                code => ("the compiler ended without an answer", CRASHED.contains(&code)),
             };
-            Err(CompileError::Module(format!("it does not compile: {reason} (exit code {})", exit.code)))
+            let reason = format!("it does not compile: {reason} (exit code {})", exit.code);
+            Ok(Compiled::Died { reason, passing })
         }
-        Ok(answer) => answer,
+        Ok(answer) => Ok(Compiled::Answered(answer)),
         Err(error) => Err(io::Error::other(error).into()),
     }
 }
