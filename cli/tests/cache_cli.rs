@@ -234,6 +234,14 @@ fn the_configuration_names_the_cache() {
     assert!(stderr(&added).contains("/elsewhere'"), "{}", stderr(&added));
     let listed = node.run(&["cache", "list"]);
     assert!(String::from_utf8_lossy(&listed.stdout).contains("of at most 1.0 MiB"));
+    node.config(&format!("[cache]\nenabled = false\ndirectory = '{}'\n", text(&node.path("elsewhere"))));
+    let refused = node.run(&["cache", "add", "ssr.wasm"]);
+    assert!(stderr(&refused).contains("turns the code cache off"), "{}", stderr(&refused));
+    let listed = node.run(&["cache", "list"]);
+    assert!(String::from_utf8_lossy(&listed.stdout).contains("1 file, "), "what is there remains");
+    assert!(
+        String::from_utf8_lossy(&listed.stdout).ends_with(", which the node's configuration turns off\n")
+    );
     node.config("[cache]\nsize = 'much'\n");
     let said = node.refuses(&["list"]);
     assert!(said.contains("config.toml") && said.contains("'much'"), "{said}");

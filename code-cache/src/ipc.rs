@@ -44,7 +44,7 @@ impl Request {
 /// The answer. The code's file comes with [`Answer::Code`].
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
-    Code { metadata: EntryMetadata, compiled: bool, warnings: Vec<String> },
+    Code { metadata: EntryMetadata, compiled: bool, warnings: Vec<String>, notes: Vec<String> },
     Module(String),
     System(String),
 }
@@ -84,11 +84,12 @@ pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>>
 pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Result<()> {
     let truncate = |text: String| text.chars().take(MAX_ERROR).collect();
     match code {
-        Ok(Code { file, metadata, compiled, warnings }) => {
-            let warnings = warnings.iter().take(8).cloned().map(truncate).collect();
+        Ok(Code { file, metadata, compiled, warnings, notes }) => {
+            let [warnings, notes] =
+                [warnings, notes].map(|texts| texts.iter().take(8).cloned().map(truncate).collect());
             send(
                 socket,
-                &Answer::Code { metadata: metadata.clone(), compiled: *compiled, warnings },
+                &Answer::Code { metadata: metadata.clone(), compiled: *compiled, warnings, notes },
                 Some(file.as_file()),
             )
         }
@@ -101,8 +102,8 @@ pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Resul
 pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
     let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
     match receive(socket)?.ok_or_else(gone)? {
-        (Answer::Code { metadata, compiled, warnings }, Some(file)) => {
-            Ok(Code { file: ReadOnlyFile::received(file), metadata, compiled, warnings })
+        (Answer::Code { metadata, compiled, warnings, notes }, Some(file)) => {
+            Ok(Code { file: ReadOnlyFile::received(file), metadata, compiled, warnings, notes })
         }
         (Answer::Code { .. }, None) => Err(invalid("the answer has no code").into()),
         (Answer::Module(reason), _) => Err(CompileError::Module(reason)),

@@ -30,6 +30,8 @@ pub struct NodeConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct CacheConfig {
+    /// Whether code is cached at all.
+    pub enabled: bool,
     /// The cache directory; [`CACHE_DIR`] if absent.
     pub directory: Option<PathBuf>,
     /// The size limit in bytes; in the file a text such as "256MiB".
@@ -41,7 +43,7 @@ pub struct CacheConfig {
 
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { directory: None, size: DEFAULT_SIZE, trusted_keys: Vec::new() }
+        Self { enabled: true, directory: None, size: DEFAULT_SIZE, trusted_keys: Vec::new() }
     }
 }
 
@@ -111,6 +113,13 @@ mod tests {
         assert_eq!(NodeConfig::read_from(Path::new("/no/such")).unwrap(), NodeConfig::default());
         assert_eq!(read("").unwrap(), NodeConfig::default());
         assert_eq!(NodeConfig::default().cache.size, 256 << 20);
+        assert!(NodeConfig::default().cache.enabled);
+    }
+
+    #[test]
+    fn the_cache_can_be_turned_off() {
+        assert!(!read("[cache]\nenabled = false\n").unwrap().cache.enabled);
+        assert!(read("[cache]\nenabled = 'no'\n").unwrap_err().to_string().contains("enabled"));
     }
 
     #[test]

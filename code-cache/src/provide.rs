@@ -103,8 +103,11 @@ pub fn provide(
     cache: Result<CodeCache, CacheError>,
     request: &CompileRequest<'_>,
 ) -> Result<Code, CompileError> {
-    let mut warnings = Vec::new();
-    let mut without = |error: CacheError| warnings.push(format!("running without the code cache: {error}"));
+    let (mut warnings, mut notes) = (Vec::new(), Vec::new());
+    let mut without = |error: CacheError| match error {
+        CacheError::TurnedOff => notes.push(format!("{error}: code is compiled at every start")),
+        error => warnings.push(format!("running without the code cache: {error}")),
+    };
     let module = digest(request.module);
     let turn = cache.and_then(|cache| cache.wait_for_turn(&module).map(|turn| (cache, turn)));
     let turn = turn.map_err(&mut without).ok();
@@ -129,7 +132,7 @@ pub fn provide(
         Some(file) => ReadOnlyFile::of(&file)?,
         None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
     };
-    Ok(Code { file, metadata, compiled: true, warnings })
+    Ok(Code { file, metadata, compiled: true, warnings, notes })
 }
 
 /// Finds a module's code for a target in the cache, or compiles it and adds it. Calls
@@ -149,7 +152,7 @@ pub fn add(
     compiling();
     let (metadata, code) = request.compile(target)?;
     let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
-    Ok(Code { file, metadata, compiled: true, warnings })
+    Ok(Code { file, metadata, compiled: true, warnings, notes: Vec::new() })
 }
 
 #[cfg(test)]
@@ -192,6 +195,19 @@ mod tests {
         assert_eq!(reason(), first);
         // Who asks for it explicitly gets another attempt.
         assert!(add(&cache().unwrap(), &request(&module), Target::Host, || ()).is_err());
+    }
+
+    #[test]
+    fn a_cache_that_is_turned_off_is_a_note_and_no_warning() {
+        let code = provide(Err(CacheError::TurnedOff), &request(&site())).unwrap();
+        assert!(code.compiled && code.warnings.is_empty());
+        assert_eq!(
+            code.notes,
+            [
+                "the node's configuration turns the code cache off ([cache] enabled = false): code is compiled at \
+              every start"
+            ]
+        );
     }
 
     #[test]

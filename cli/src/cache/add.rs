@@ -43,7 +43,7 @@ pub fn add(place: &Place, args: &AddArgs) -> Result<()> {
         Ok((image.modules, limits))
     });
     let images: Vec<(Vec<Module>, Vec<usize>)> = images.collect::<Result<_>>()?;
-    let cache = place.open()?;
+    let cache = place.open_for_adding()?;
     let targets = if args.targets.is_empty() { &[Target::Host] } else { &args.targets[..] };
     for (modules, limits) in &images {
         for module in modules {

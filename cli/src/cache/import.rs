@@ -17,7 +17,7 @@ pub fn import(place: &Place, files: &[PathBuf]) -> Result<()> {
     let trusted = trusted_keys(&place.trusted_keys)?;
     for path in files {
         let file = read_export(path)?;
-        let cache = place.open()?;
+        let cache = place.open_for_adding()?;
         let imported = match bundle::import(&cache, &file, &trusted) {
             Ok(imported) => imported,
             Err(BundleError::Cache(error)) => return Err(advise(error)),

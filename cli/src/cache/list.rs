@@ -83,9 +83,10 @@ fn table(entries: &[Listed], failures: &[Remembered], place: &Place, now: System
     let total = sizes.chain(failures.iter().map(Remembered::on_disk)).sum();
     let (limit, directory) = (Size(place.size), place.directory.display());
     text.push_str(&format!(
-        "{}, {} of at most {limit}, in '{directory}'\n",
+        "{}, {} of at most {limit}, in '{directory}'{}\n",
         files(entries.len() + failures.len()),
-        Size(total)
+        Size(total),
+        if place.enabled { "" } else { ", which the node's configuration turns off" }
     ));
     text
 }
@@ -195,7 +196,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_the_total_names_the_directory() {
-        let place = Place { directory: "/cache".into(), size: 1 << 20, trusted_keys: Vec::new() };
+        let place =
+            Place { directory: "/cache".into(), size: 1 << 20, enabled: true, trusted_keys: Vec::new() };
         let entry = |name: &str, size, namespaces: &[&str]| Listed {
             path: format!("/cache/{name}.00.code").into(),
             size,

@@ -17,6 +17,8 @@ pub struct Place {
     pub directory: PathBuf,
     /// The most bytes that the cache keeps.
     pub size: u64,
+    /// Whether containers use it, as far as the configuration says.
+    pub enabled: bool,
     /// The trusted public keys, as written in the configuration.
     pub trusted_keys: Vec<String>,
 }
@@ -26,6 +28,8 @@ impl Place {
     /// machine.
     pub fn find(directory: Option<PathBuf>) -> Result<Self> {
         let config = NodeConfig::read()?.cache;
+        // A directory that is named is not the node's cache, or is meant nevertheless.
+        let enabled = config.enabled || directory.is_some();
         let directory = match directory.or(config.directory) {
             Some(directory) => directory,
             None => of_containerd(&ROOTS.map(PathBuf::from)).with_context(|| {
@@ -35,13 +39,21 @@ impl Place {
                 )
             })?,
         };
-        Ok(Self { directory, size: config.size, trusted_keys: config.trusted_keys })
+        Ok(Self { directory, size: config.size, enabled, trusted_keys: config.trusted_keys })
     }
 
     /// Whether the directory exists.
     pub fn exists(&self) -> bool {
         // If this fails, `open` gives the error.
         self.directory.try_exists().unwrap_or(true)
+    }
+
+    /// Opens the cache for adding code, which nobody would use if it is turned off.
+    pub fn open_for_adding(&self) -> Result<CodeCache> {
+        if !self.enabled {
+            return Err(anyhow!("{}; name another cache with --dir", CacheError::TurnedOff));
+        }
+        self.open()
     }
 
     /// Opens the cache and creates its directory if needed.
@@ -62,7 +74,10 @@ pub fn advise(error: CacheError) -> anyhow::Error {
     let denied = match &error {
         CacheError::Untrusted { owner, .. } => *owner != 0,
         CacheError::System { source, .. } => source.kind() == std::io::ErrorKind::PermissionDenied,
-        CacheError::TooLarge { .. } | CacheError::NoShare { .. } | CacheError::Unknown(_) => false,
+        CacheError::TooLarge { .. }
+        | CacheError::NoShare { .. }
+        | CacheError::TurnedOff
+        | CacheError::Unknown(_) => false,
     };
     match denied {
         true => anyhow!(

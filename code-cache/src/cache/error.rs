@@ -47,6 +47,9 @@ pub enum CacheError {
         /// The cache's size limit in bytes.
         limit: u64,
     },
+    /// The node's administrator does not want it.
+    #[error("the node's configuration turns the code cache off ([cache] enabled = false)")]
+    TurnedOff,
     /// Its place is not known.
     #[error("{0}")]
     Unknown(String),

@@ -51,6 +51,8 @@ pub struct Code {
     pub compiled: bool,
     /// What the site's operator should know, such as why the code was not cached.
     pub warnings: Vec<String>,
+    /// What the site's operator may want to know, though it is as intended.
+    pub notes: Vec<String>,
 }
 
 /// A file of the cache.
@@ -135,7 +137,8 @@ impl CodeCache {
         // Fails on a read-only file system, where nothing is evicted either.
         let _ = file.set_modified(SystemTime::now());
         self.hold(&path);
-        Some(Code { file: ReadOnlyFile::of(&file).ok()?, metadata, compiled: false, warnings: Vec::new() })
+        let file = ReadOnlyFile::of(&file).ok()?;
+        Some(Code { file, metadata, compiled: false, warnings: Vec::new(), notes: Vec::new() })
     }
 
     /// Notes that this cache's namespace uses a file.

@@ -40,9 +40,11 @@ fn cache_of(bundle: &Path) -> Result<CachePlace> {
     let config = NodeConfig::read()?.cache;
     let directory = match config.directory {
         Some(directory) => directory,
+        // It is of no use, and must not be what the log complains about.
+        None if !config.enabled => PathBuf::new(),
         None => containerd_root(bundle)?.join(CACHE_DIR),
     };
-    Ok(CachePlace { directory, size: config.size, namespace: namespace(bundle) })
+    Ok(CachePlace { enabled: config.enabled, directory, size: config.size, namespace: namespace(bundle) })
 }
 
 /// The containerd namespace of a bundle.

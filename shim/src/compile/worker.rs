@@ -38,6 +38,7 @@ const OOM_SCORE: &[u8] = b"800";
 /// container.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CachePlace {
+    pub enabled: bool,
     pub directory: PathBuf,
     pub size: u64,
     pub namespace: Option<String>,
@@ -45,6 +46,9 @@ pub struct CachePlace {
 
 impl CachePlace {
     pub fn open(&self) -> Result<CodeCache, CacheError> {
+        if !self.enabled {
+            return Err(CacheError::TurnedOff);
+        }
         let cache = CodeCache::open(&self.directory, self.size)?;
         Ok(cache.for_namespace(self.namespace.as_deref()))
     }
@@ -113,4 +117,19 @@ fn machine_memory() -> Result<u64> {
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
     let kilobytes: u64 = total.context("no MemTotal in /proc/meminfo")?.trim().parse()?;
     Ok(kilobytes << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cache_that_is_turned_off_is_not_even_created() {
+        let dir = tempfile::tempdir().unwrap();
+        let directory = dir.path().join("cache");
+        let place =
+            CachePlace { enabled: false, directory: directory.clone(), size: 1 << 20, namespace: None };
+        assert!(matches!(place.open(), Err(CacheError::TurnedOff)) && !directory.exists());
+        assert!(CachePlace { enabled: true, ..place }.open().is_ok() && directory.exists());
+    }
 }
