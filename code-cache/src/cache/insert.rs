@@ -99,7 +99,7 @@ impl CodeCache {
     /// Removes what interrupted writers and evictions have left: writers hold the lock, so
     /// nothing is being written now. Returns the disk space in bytes of everything that is
     /// not code.
-    fn remove_remnants(&self) -> Result<u64, CacheError> {
+    pub(super) fn remove_remnants(&self) -> Result<u64, CacheError> {
         let system = |source| CacheError::System { what: "read", path: self.dir.clone(), source };
         let mut other = 0;
         for found in fs::read_dir(&self.dir).map_err(system)? {

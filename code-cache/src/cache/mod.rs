@@ -191,11 +191,13 @@ impl CodeCache {
     /// Removes all files, and forgets all failures. Returns their number and the total size in
     /// bytes of code.
     pub fn clear(&self) -> Result<(usize, u64), CacheError> {
+        let _lock = locks::change(&self.dir)?;
         let entries = self.list()?;
         for entry in &entries {
             self.remove(entry)?;
         }
         let failures = self.forget_all()?;
+        self.remove_remnants()?;
         Ok((entries.len() + failures, entries.iter().map(|entry| entry.size).sum()))
     }
 

@@ -185,6 +185,8 @@ fn nothing_remains_after_clearing() {
     let cache = cache(directory.path(), 4, "a");
     add(&cache, "m1").unwrap();
     add(&cache, "m2").unwrap();
+    fs::write(directory.path().join("m3.34.new"), "unfinished").unwrap();
     assert_eq!(cache.clear().unwrap().0, 2);
+    assert!(!directory.path().join("m3.34.new").exists());
     assert!(cache.list().unwrap().is_empty() && holds::all(directory.path()).is_empty());
 }
