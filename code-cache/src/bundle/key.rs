@@ -122,7 +122,8 @@ impl PrivateKey {
         PublicKey(self.0.verifying_key())
     }
 
-    pub(super) fn sign(&self, message: &[u8]) -> [u8; Signature::BYTE_SIZE] {
+    /// Signs a message, such as a bundle up to its signature.
+    pub fn sign(&self, message: &[u8]) -> [u8; Signature::BYTE_SIZE] {
         self.0.sign(message).to_bytes()
     }
 }
