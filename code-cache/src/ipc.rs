@@ -100,7 +100,12 @@ pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Resul
 
 /// Receives what [`answer`] sends.
 pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
-    let gone = || io::Error::from(io::ErrorKind::UnexpectedEof);
+    let gone = || {
+        io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the process that provides compiled code has ended without an answer; containerd's log may say why",
+        )
+    };
     match receive(socket)?.ok_or_else(gone)? {
         (Answer::Code { metadata, compiled, warnings, notes }, Some(file)) => {
             Ok(Code { file: ReadOnlyFile::received(file), metadata, compiled, warnings, notes })

@@ -33,12 +33,45 @@ pub struct CompileRequest<'a> {
     pub render_memory_limit: usize,
 }
 
+/// Code and what it is.
+pub type Described = (EntryMetadata, Vec<u8>);
+
+/// Why an attempt to compile gave no code.
+#[derive(Debug, thiserror::Error)]
+pub enum AttemptError {
+    /// The module is at fault, and always will be: what is wrong and what to do.
+    #[error("{0}")]
+    Module(String),
+    /// Memory or time did not suffice, today at least.
+    #[error("{0}")]
+    Exhausted(String),
+    /// The compiler or the way to it failed.
+    #[error(transparent)]
+    System(#[from] io::Error),
+}
+
+impl From<AttemptError> for CompileError {
+    fn from(error: AttemptError) -> Self {
+        match error {
+            AttemptError::Module(reason) | AttemptError::Exhausted(reason) => Self::Module(reason),
+            AttemptError::System(error) => Self::System(error),
+        }
+    }
+}
+
 impl CompileRequest<'_> {
-    fn compile(&self, target: Target) -> Result<(EntryMetadata, Vec<u8>), CompileError> {
+    /// Compiles the module in this process.
+    pub fn compile(&self, target: Target) -> Result<Described, AttemptError> {
         let Self { module, name, render_memory_limit } = *self;
         let compiled =
-            compile::compile(module, name, target, render_memory_limit).map_err(CompileError::Module)?;
+            compile::compile(module, name, target, render_memory_limit).map_err(AttemptError::Module)?;
         Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code))
+    }
+
+    /// Whether code that another process has made is what this request is for.
+    pub fn fits(&self, metadata: &EntryMetadata) -> Result<bool, CompileError> {
+        let engines = host_engines(self.render_memory_limit)?;
+        Ok(metadata.key.module == digest(self.module) && engines.first() == Some(&metadata.key.engine))
     }
 }
 
@@ -59,7 +92,7 @@ pub fn find_failure(cache: &CodeCache, module: &str, engines: &[String]) -> Opti
 
 /// Remembers that a module, of which this is the [`digest`], did not compile for this machine.
 /// A failure that cannot be remembered is only logged.
-pub fn remember_failure(cache: &CodeCache, module: &str, render_memory_limit: usize, failure: &Failure) {
+fn remember_failure(cache: &CodeCache, module: &str, render_memory_limit: usize, failure: &Failure) {
     let remembered =
         host_engines(render_memory_limit).map_err(|error| error.to_string()).and_then(|engines| {
             let engine = engines.into_iter().next().unwrap_or_default();
@@ -98,10 +131,12 @@ fn find_for(
 /// memory.
 ///
 /// Whoever wants the same module at the same time waits and then finds it; of different
-/// modules, as many are compiled at once as there is memory for.
+/// modules, as many are compiled at once as there is memory for. `compile` does it: in this
+/// process ([`CompileRequest::compile`]) or in another.
 pub fn provide(
     cache: Result<CodeCache, CacheError>,
     request: &CompileRequest<'_>,
+    compile: impl FnOnce(&CompileRequest<'_>) -> Result<Described, AttemptError>,
 ) -> Result<Code, CompileError> {
     let (mut warnings, mut notes) = (Vec::new(), Vec::new());
     let mut without = |error: CacheError| match error {
@@ -121,9 +156,14 @@ pub fn provide(
         }
         turn.wait_for_slot()?;
     }
-    let compiled = request.compile(Target::Host);
-    if let (Some((cache, _)), Err(CompileError::Module(reason))) = (&turn, &compiled) {
-        let failure = Failure { name: request.name.to_owned(), reason: reason.clone(), passing: false };
+    let compiled = compile(request);
+    let failed = match &compiled {
+        Err(AttemptError::Module(reason)) => Some((reason, false)),
+        Err(AttemptError::Exhausted(reason)) => Some((reason, true)),
+        _ => None,
+    };
+    if let (Some((cache, _)), Some((reason, passing))) = (&turn, failed) {
+        let failure = Failure { name: request.name.to_owned(), reason: reason.clone(), passing };
         remember_failure(cache, &module, request.render_memory_limit, &failure);
     }
     let (metadata, code) = compiled?;
@@ -150,7 +190,7 @@ pub fn add(
     }
     turn.wait_for_slot().map_err(CompileError::System)?;
     compiling();
-    let (metadata, code) = request.compile(target)?;
+    let (metadata, code) = request.compile(target).map_err(CompileError::from)?;
     let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
     Ok(Code { file, metadata, compiled: true, warnings, notes: Vec::new() })
 }
@@ -159,6 +199,14 @@ pub fn add(
 mod tests {
     use super::*;
     use crate::metadata::tests::site;
+
+    /// [`super::provide`], compiling in this process.
+    fn provide(
+        cache: Result<CodeCache, CacheError>,
+        request: &CompileRequest<'_>,
+    ) -> Result<Code, CompileError> {
+        super::provide(cache, request, |request| request.compile(Target::Host))
+    }
 
     fn request(module: &[u8]) -> CompileRequest<'_> {
         CompileRequest { module, name: "ssr.wasm", render_memory_limit: 32 << 20 }
@@ -195,6 +243,17 @@ mod tests {
         assert_eq!(reason(), first);
         // Who asks for it explicitly gets another attempt.
         assert!(add(&cache().unwrap(), &request(&module), Target::Host, || ()).is_err());
+    }
+
+    #[test]
+    fn code_that_another_process_has_made_is_what_was_asked_for() {
+        let (module, other) = (site(), [&site()[..], &[0, 1, 0]].concat());
+        let (metadata, _) = request(&module).compile(Target::Host).unwrap();
+        assert!(request(&module).fits(&metadata).unwrap());
+        assert!(!request(&other).fits(&metadata).unwrap());
+        let mut foreign = metadata;
+        foreign.key.engine = "0123456789abcdef".to_owned();
+        assert!(!request(&module).fits(&foreign).unwrap());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! that has died (`delete`).
 
 use std::ffi::OsString;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{IsTerminal, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -122,6 +122,7 @@ async fn start(flags: &Flags) -> Result<()> {
         },
     };
     let mut address = options.socket_address(&group);
+    let _first = only_one_start(&address)?;
     if !answers(&address) {
         address = spawn_shim(options, &group, Vec::new()).await.context("cannot start the shim")?;
         if !answers(&address) {
@@ -179,6 +180,16 @@ fn read_input() -> Result<Vec<u8>> {
         stdin.lock().take(MAX_INPUT).read_to_end(&mut input)?;
     }
     Ok(input)
+}
+
+/// Keeps two containers of one pod from both starting its shim: the second waits, and then
+/// finds the shim of the first. The directory of the shims' sockets is locked until the
+/// answer is dropped.
+fn only_one_start(address: &str) -> Result<File> {
+    let directory = socket_path(address).parent().context("the shim's socket has no directory")?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot create '{}'", directory.display()))?;
+    let locked = File::open(directory).and_then(|directory| directory.lock().map(|()| directory));
+    locked.with_context(|| format!("cannot lock '{}'", directory.display()))
 }
 
 fn socket_path(address: &str) -> &Path {
@@ -303,6 +314,18 @@ mod tests {
             containerd_ttrpc_address: "/run/containerd/containerd.sock.ttrpc".to_owned(),
             ..BootstrapParams::default()
         }
+    }
+
+    #[test]
+    fn the_second_start_of_a_pod_waits_for_the_first() {
+        let directory = tempfile::tempdir().unwrap();
+        let address = format!("unix://{}/s/socket", directory.path().display());
+        let first = only_one_start(&address).unwrap();
+        let (sender, second) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(only_one_start(&address).is_ok()));
+        assert!(second.recv_timeout(Duration::from_millis(200)).is_err(), "it did not wait");
+        drop(first);
+        assert!(second.recv_timeout(Duration::from_secs(20)).unwrap());
     }
 
     #[test]

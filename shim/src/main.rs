@@ -1,11 +1,12 @@
 //! `containerd-shim-ssr-v1`: containerd runs this binary for every container of the
-//! runtime `io.containerd.ssr.v1`. It runs as one of four processes:
+//! runtime `io.containerd.ssr.v1`. It runs as one of five processes:
 //!
 //! - the shim, one process for a container or a pod, which serves containerd's task API
 //!   ([`bootstrap`], [`task`]);
 //! - the helper, which makes or removes what the kernel has of a container, and ends
 //!   ([`helper`]);
-//! - the compiler, which makes machine code of a module, and ends ([`compile`]);
+//! - the process that looks up a module's machine code, and the compiler, which makes it;
+//!   both end then ([`compile`]);
 //! - the container's own process, which the helper executes as its last act ([`init`]).
 
 mod any_message;
@@ -30,7 +31,8 @@ fn main() -> ExitCode {
     match (args.first(), args.get(1)) {
         (Some(name), _) if name == init::NAME => init::main(&args[1..]),
         (_, Some(command)) if command == helper::command::COMMAND => helper::main(),
-        (_, Some(command)) if command == compile::worker::COMMAND => compile::worker::main(),
+        (_, Some(command)) if command == compile::lookup::COMMAND => compile::lookup::main(),
+        (_, Some(command)) if command == compile::compiler::COMMAND => compile::compiler::main(),
         _ => bootstrap::main(&args[1..]),
     }
 }

@@ -1,6 +1,7 @@
 //! A container's cgroup, on cgroup v1 and v2: its processes and limits, and in the
 //! modules below its counters.
 
+pub mod of_compilers;
 pub mod oom;
 pub mod paths;
 pub mod stats;
@@ -62,15 +63,15 @@ impl Cgroup {
 
     /// The pids of all its processes.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        let pids = self.manager()?.get_all_pids().context("cannot list the container's processes")?;
-        Ok(pids.into_iter().map(Pid::as_raw).collect())
+        all_pids(&self.manager()?)
     }
 
     /// Sends a signal to all its processes.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        for pid in self.pids()? {
+        let manager = self.manager()?;
+        for pid in all_pids(&manager)? {
             // A process that has ended meanwhile is no error.
-            signals::send(pid, signal)?;
+            signals::send_if(pid, signal, || all_pids(&manager).is_ok_and(|pids| pids.contains(&pid)))?;
         }
         Ok(())
     }
@@ -97,15 +98,21 @@ impl Cgroup {
         let until = Instant::now() + KILL_TIMEOUT;
         // On cgroup v1 a frozen process does not die.
         let _ = manager.freeze(FreezerState::Thawed);
-        while let Ok(pids) = manager.get_all_pids()
+        while let Ok(pids) = all_pids(&manager)
             && !pids.is_empty()
             && Instant::now() < until
         {
             for pid in pids {
-                let _ = signals::send(pid.as_raw(), libc::SIGKILL);
+                let belongs = || all_pids(&manager).is_ok_and(|pids| pids.contains(&pid));
+                let _ = signals::send_if(pid, libc::SIGKILL, belongs);
             }
             std::thread::sleep(Duration::from_millis(5));
         }
         manager.remove().context("cannot remove the container's cgroup")
     }
+}
+
+fn all_pids(manager: &AnyCgroupManager) -> Result<Vec<i32>> {
+    let pids = manager.get_all_pids().context("cannot list the container's processes")?;
+    Ok(pids.into_iter().map(Pid::as_raw).collect())
 }

@@ -1,6 +1,13 @@
-//! Compiled code for containers' modules: from the node's cache, or made by a process of
-//! its own outside the container's limits.
+//! Compiled code for containers' modules: from the node's cache, or made now.
+//!
+//! Three processes take part, none of which is the shim: the container's own asks
+//! ([`handover`]), one for each container looks the code up ([`lookup`]) and, if there is
+//! none, has it made by one without any privilege ([`compiler`]). The latter two end when
+//! they are done, and with their container at the latest.
 
+pub mod compiler;
+mod compiler_process;
 pub mod handover;
+pub mod lookup;
 pub mod provider;
-pub mod worker;
+mod sandbox;

@@ -79,8 +79,8 @@ pub struct StdioFiles {
 pub enum Done {
     /// All that was asked, and there is no new process.
     Nothing,
-    /// A process with this pid exists.
-    Process(i32),
+    /// There is a process. `serves` says whether it will ask for its module's code.
+    Process { pid: i32, serves: bool },
     /// Nothing: the image's root has no file of the entrypoint's name.
     NoEntrypoint,
     /// The root filesystem is mounted, and the container is to be made by the node's OCI

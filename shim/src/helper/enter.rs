@@ -23,8 +23,8 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::{self, ForkResult, Gid, Pid, Uid};
 
-use super::command::ProcessStdio;
-use super::executor::{c_string, execute, mask, own_arguments};
+use super::command::{Done, ProcessStdio};
+use super::executor::{c_string, execute, mask, own_arguments, serves};
 use super::inherited_fds;
 use crate::cgroup::paths::Controllers;
 use crate::io::stdio;
@@ -51,8 +51,8 @@ enum PreparedStdio {
 }
 
 /// Starts the process that the OCI process in the file `process` describes, beside the
-/// container's first process `init`. Returns its pid.
-pub fn exec(bundle: &Path, init: i32, process: &Path, stdio: ProcessStdio) -> Result<i32> {
+/// container's first process `init`.
+pub fn exec(bundle: &Path, init: i32, process: &Path, stdio: ProcessStdio) -> Result<Done> {
     let mut spec = spec::load(bundle)?;
     let text = fs::read(process).with_context(|| format!("cannot read '{}'", process.display()))?;
     let process: Process = serde_json::from_slice(&text).context("the process cannot be parsed")?;
@@ -76,7 +76,8 @@ pub fn exec(bundle: &Path, init: i32, process: &Path, stdio: ProcessStdio) -> Re
              or a sidecar container that shares its namespaces"
         )
     })?;
-    prepared.start(&arguments)
+    let serves = serves(&arguments);
+    Ok(Done::Process { pid: prepared.start(&arguments)?, serves })
 }
 
 /// Opens those namespaces of a process that are not this one's.

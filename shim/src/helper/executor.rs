@@ -85,13 +85,18 @@ pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     }
 }
 
+/// Whether our binary is to serve a module.
+pub fn serves(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|command| command == init::SERVE)
+}
+
 /// Executes our binary; returns only on failure. Signals are at their defaults then, except
 /// that a server's first signals stay blocked.
 pub fn execute(arguments: &[String], environment: &[CString]) -> nix::Error {
     reset_signals();
     let args = [init::NAME].into_iter().chain(arguments.iter().map(String::as_str));
     let args: Vec<CString> = args.map(c_string).collect();
-    let kept = match arguments.first().is_some_and(|command| command == init::SERVE) {
+    let kept = match serves(arguments) {
         true => inherited_fds::keep_code_socket(),
         false => Ok(()),
     };

@@ -59,7 +59,7 @@ pub fn create(
     let init = builder.as_init(bundle).with_systemd(options.systemd).with_no_pivot(options.no_pivot);
     let container = init.with_detach(true).build().map_err(error_chain)?;
     let pid = container.pid().ok_or_else(|| anyhow!("its process ended immediately"))?;
-    Ok(Done::Process(pid.as_raw()))
+    Ok(Done::Process { pid: pid.as_raw(), serves: kind == ContainerKind::Site })
 }
 
 /// Writes the configuration as libcontainer should get it into a bundle of its own.

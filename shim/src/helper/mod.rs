@@ -70,7 +70,7 @@ fn run() -> Result<Done> {
             let created = root::mount_root(&bundle, &mounts).and_then(|()| {
                 make::create(&bundle, &id, options, stdio, &module).context("cannot create the container")
             });
-            if !matches!(created, Ok(Done::Process(_) | Done::LinuxRoot)) {
+            if !matches!(created, Ok(Done::Process { .. } | Done::LinuxRoot)) {
                 let _ = root::unmount_root(&bundle);
             }
             created
@@ -81,7 +81,7 @@ fn run() -> Result<Done> {
         }
         HelperCommand::Exec { bundle, init, process, stdio } => {
             _lock = Some(remove::lock(&bundle)?);
-            enter::exec(&bundle, init, &process, stdio).map(Done::Process)
+            enter::exec(&bundle, init, &process, stdio)
         }
         HelperCommand::Delete { bundle, id, systemd } => {
             remove::delete(&bundle, &id, systemd).map(|()| Done::Nothing)

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use super::process::{PreparedIo, Process, ProcessState};
 use crate::cgroup::Cgroup;
 use crate::cgroup::oom::OomKills;
-use crate::compile::provider;
+use crate::compile::provider::{self, Provider};
 use crate::helper::command::{Done, HelperCommand, ModuleFile, OwnOptions, ProcessStdio, RootMount};
 use crate::helper::spawn;
 use crate::io::stdio::StdioUris;
@@ -81,16 +81,17 @@ impl Container {
             owner,
         });
         let mut io = prepare(&init.stdio, &bundle, &request.id, &images.namespace, reaper).await?;
-        let (runtime, pid) = match make_init(request, &options, images, io.for_helper(), reaper).await {
-            Ok(made) => made,
-            Err(error) => {
-                // A helper or an OCI runtime that was killed has left things behind.
-                if let Err(error) = remove_from_kernel(&bundle, &request.id, reaper).await {
-                    log::warn!("container {}: {error:#}", request.id);
+        let (runtime, pid, provider) =
+            match make_init(request, &options, images, io.for_helper(), reaper).await {
+                Ok(made) => made,
+                Err(error) => {
+                    // A helper or an OCI runtime that was killed has left things behind.
+                    if let Err(error) = remove_from_kernel(&bundle, &request.id, reaper).await {
+                        log::warn!("container {}: {error:#}", request.id);
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-        };
+            };
         let container = Self {
             id: request.id.clone(),
             bundle,
@@ -107,6 +108,7 @@ impl Container {
             removal: tokio::sync::Mutex::default(),
         };
         container.init.set_state(ProcessState::Created { pid });
+        container.init.keep(provider);
         if let Err(error) = container.init.attach(io) {
             container.remove(reaper).await?;
             return Err(error);
@@ -193,12 +195,15 @@ impl Container {
                     .with_context(|| format!("cannot write '{}'", file.display()))?;
                 let command =
                     HelperCommand::Exec { bundle: self.bundle.clone(), init, process: file.clone(), stdio };
-                let made = make(&command, &self.bundle, reaper).await;
+                let made = match make(&command, &self.bundle, reaper).await {
+                    Ok(Made::Process(pid, provider)) => Ok((pid, provider)),
+                    Ok(Made::Not(done)) => Err(anyhow!("the helper has made no process: {done:?}")),
+                    Err(error) => Err(error),
+                };
                 let _ = std::fs::remove_file(&file);
-                match made? {
-                    Done::Process(pid) => pid,
-                    other => bail!("the helper has made no process: {other:?}"),
-                }
+                let (pid, provider) = made?;
+                exec.process.keep(provider);
+                pid
             }
         };
         Ok((pid, io))
@@ -360,7 +365,7 @@ async fn make_init(
     images: &Images,
     stdio: ProcessStdio,
     reaper: &Reaper,
-) -> Result<(Runtime, i32)> {
+) -> Result<(Runtime, i32, Option<Provider>)> {
     let (bundle, id) = (Path::new(&request.bundle), &request.id);
     let mounts = request.rootfs.iter().map(|mount| RootMount {
         kind: mount.type_.clone(),
@@ -376,27 +381,42 @@ async fn make_init(
         stdio: stdio.clone(),
         module,
     };
-    let mut done = make(&create(ModuleFile::Expected), bundle, reaper).await?;
-    if done == Done::NoEntrypoint {
+    let mut made = make(&create(ModuleFile::Expected), bundle, reaper).await?;
+    if matches!(made, Made::Not(Done::NoEntrypoint)) {
         let module = find_module(id, bundle, images).await?;
-        done = make(&create(module), bundle, reaper).await?;
+        made = make(&create(module), bundle, reaper).await?;
     }
-    match done {
-        Done::Process(pid) => Ok((Runtime::Own, pid)),
-        Done::LinuxRoot => {
+    match made {
+        Made::Process(pid, provider) => Ok((Runtime::Own, pid, provider)),
+        Made::Not(Done::LinuxRoot) => {
             let runc = Runc::new(bundle, id, &options.of_runc(), reaper)?;
             let pid = runc.create(stdio).await?;
-            Ok((Runtime::Runc(runc), pid))
+            Ok((Runtime::Runc(runc), pid, None))
         }
-        other => bail!("the helper has made no process: {other:?}"),
+        Made::Not(done) => bail!("the helper has made no process: {done:?}"),
     }
 }
 
+/// What the helper has made.
+enum Made {
+    /// A process, and what will provide its module's code if it serves one.
+    Process(i32, Option<Provider>),
+    Not(Done),
+}
+
 /// Runs a command that makes a process, which may ask for its module's code.
-async fn make(command: &HelperCommand, bundle: &Path, reaper: &Reaper) -> Result<Done> {
+async fn make(command: &HelperCommand, bundle: &Path, reaper: &Reaper) -> Result<Made> {
     let (socket, of_process) = provider::sockets()?;
-    provider::serve(socket, bundle, reaper);
-    spawn::run_with_socket(command, Some(of_process), reaper).await
+    match spawn::run_with_socket(command, Some(of_process), reaper).await? {
+        Done::Process { pid, serves: true } => {
+            // Before the process asks: it is ready then. Without it, the process says that
+            // nobody answers.
+            let provider = Provider::start(socket, bundle, reaper);
+            Ok(Made::Process(pid, provider.inspect_err(|error| log::warn!("{error:#}")).ok()))
+        }
+        Done::Process { pid, serves: false } => Ok(Made::Process(pid, None)),
+        done => Ok(Made::Not(done)),
+    }
 }
 
 /// Where the module is that the image's root does not have.

@@ -6,6 +6,7 @@ use containerd_shim::protos::protobuf::well_known_types::timestamp::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::compile::provider::Provider;
 use crate::helper::command::ProcessStdio;
 use crate::io::stdio::{OpenStdio, PreparedStdio, StdioUris};
 use crate::io::terminal::{ConsoleSocket, Terminal};
@@ -63,6 +64,8 @@ pub struct Process {
     pub stdio: StdioUris,
     state: watch::Sender<ProcessState>,
     io: Mutex<Io>,
+    /// Ends with it.
+    provider: Mutex<Option<Provider>>,
     /// Held while the process is started and while its exit is published, so that the exit
     /// is not published before the start.
     pub transition: tokio::sync::Mutex<()>,
@@ -95,7 +98,13 @@ impl PreparedIo {
 impl Process {
     pub fn new(stdio: StdioUris) -> Self {
         let (state, _) = watch::channel(ProcessState::default());
-        Self { stdio, state, io: Mutex::default(), transition: tokio::sync::Mutex::default() }
+        Self {
+            stdio,
+            state,
+            io: Mutex::default(),
+            provider: Mutex::default(),
+            transition: tokio::sync::Mutex::default(),
+        }
     }
 
     pub fn state(&self) -> ProcessState {
@@ -103,7 +112,15 @@ impl Process {
     }
 
     pub fn set_state(&self, state: ProcessState) {
+        if state.exit().is_some() {
+            drop(self.provider.lock().take());
+        }
         self.state.send_replace(state);
+    }
+
+    /// Keeps what provides its module's code, until it ends.
+    pub fn keep(&self, provider: Option<Provider>) {
+        *self.provider.lock() = provider;
     }
 
     /// Ends it before it has been started; does nothing if it has been.

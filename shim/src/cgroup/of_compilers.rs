@@ -1,0 +1,110 @@
+//! The cgroups of compilers. What a tenant's module costs to compile is neither the shim's
+//! nor the container's: a container of 24 MiB could not pay for it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use libcgroups::common::{
+    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, DEFAULT_CGROUP_ROOT, create_cgroup_manager,
+};
+use libcontainer::oci_spec::runtime::{
+    LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
+};
+use nix::unistd::Pid;
+
+/// The cgroup that holds all of them.
+const PARENT: &str = "ssr-compilers";
+
+/// Most tasks of a compiler, which has one thread.
+const MAX_TASKS: i64 = 16;
+
+/// Processor shares, of which a container has 1024 unless it asks for others.
+const CPU_SHARES: u64 = 102;
+
+/// The cgroup of one compiler. It is removed when this is dropped, with whatever is left in
+/// it killed before.
+pub struct CompilerCgroup {
+    name: String,
+}
+
+impl CompilerCgroup {
+    /// Chooses one for a compiler that this process is to start, which creates it by joining.
+    /// Those that killed processes have left are removed.
+    pub fn create() -> Result<Self> {
+        remove_empty();
+        let name = std::process::id().to_string();
+        manager(&name).map(|_| Self { name })
+    }
+
+    /// What [`join`] takes.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Drop for CompilerCgroup {
+    fn drop(&mut self) {
+        let removed = manager(&self.name).and_then(|manager| Ok(manager.remove()?));
+        if let Err(error) = removed {
+            log::debug!("the cgroup of a compiler stays: {error:#}");
+        }
+    }
+}
+
+/// Moves this process into the cgroup, and limits it.
+pub fn join(name: &str) -> Result<()> {
+    let manager = manager(name)?;
+    manager.add_task(Pid::this()).context("cannot join the compiler's cgroup")?;
+    let resources = limits()?;
+    let options = ControllerOpt {
+        resources: &resources,
+        disable_oom_killer: false,
+        oom_score_adj: None,
+        freezer_state: None,
+    };
+    manager.apply(&options).context("cannot limit the compiler's cgroup")
+}
+
+/// Most memory of a compiler, in bytes: half of the machine's.
+pub fn memory_limit() -> Result<u64> {
+    let table = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
+    let kilobytes: u64 = total.context("no MemTotal in /proc/meminfo")?.trim().parse()?;
+    Ok((kilobytes << 10) / 2)
+}
+
+fn limits() -> Result<LinuxResources> {
+    let memory = LinuxMemoryBuilder::default().limit(i64::try_from(memory_limit()?)?).build()?;
+    let cpu = LinuxCpuBuilder::default().shares(CPU_SHARES).build()?;
+    let pids = LinuxPidsBuilder::default().limit(MAX_TASKS).build()?;
+    Ok(LinuxResourcesBuilder::default().memory(memory).cpu(cpu).pids(pids).build()?)
+}
+
+fn manager(name: &str) -> Result<AnyCgroupManager> {
+    let config = CgroupConfig {
+        cgroup_path: Path::new("/").join(PARENT).join(name),
+        systemd_cgroup: false,
+        container_name: name.to_owned(),
+    };
+    create_cgroup_manager(config).context("cannot find the compiler's cgroup")
+}
+
+/// Removes the cgroups of compilers whose parents were killed. Those in use stay: the kernel
+/// removes empty ones only.
+fn remove_empty() {
+    let root = Path::new(DEFAULT_CGROUP_ROOT);
+    let children = |directory: PathBuf| {
+        fs::read_dir(directory)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.is_dir())
+    };
+    // cgroup v2, or the controllers of v1.
+    let hierarchies = [root.to_owned()].into_iter().chain(children(root.to_owned()));
+    for directory in hierarchies.flat_map(|hierarchy| children(hierarchy.join(PARENT))) {
+        let _ = fs::remove_dir(directory);
+    }
+}
