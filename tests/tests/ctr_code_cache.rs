@@ -258,7 +258,8 @@ fn compiled_code_in_an_image_is_never_loaded() {
     fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
     let mount = format!("type=bind,src={},dst=/ssr.wasm,options=bind:ro", file.display());
     let exited = containerd.site().option("--mount").option(&mount).run();
-    assert_eq!(exited.code, 126, "{}", exited.log);
+    assert_ne!(exited.code, 0);
+    assert!(exited.log.contains("exec format error"), "{}", exited.log);
     assert_eq!(fs::read(only_file(&containerd)).unwrap(), code);
 }
 

@@ -18,10 +18,13 @@ use libcontainer::oci_spec::runtime::{LinuxResources, Spec};
 use nix::unistd::Pid;
 
 use crate::signals;
-use paths::unified;
+use paths::{Controllers, unified};
 
 /// How long killed processes may take to end.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long processes may take to be frozen or thawed.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A container's cgroup.
 #[derive(Debug, Clone)]
@@ -29,6 +32,9 @@ pub struct Cgroup {
     path: PathBuf,
     id: String,
     systemd: bool,
+    /// Its directory on cgroup v2 where systemd manages it: to ask systemd for that takes a
+    /// connection to a bus that may be slow or gone.
+    directory: Option<PathBuf>,
 }
 
 impl Cgroup {
@@ -37,7 +43,13 @@ impl Cgroup {
     pub fn of_spec(spec: &Spec, id: &str, systemd: bool) -> Self {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         let path = libcontainer::utils::get_cgroup_path(&path, id);
-        Self { path, id: id.to_owned(), systemd }
+        Self { path, id: id.to_owned(), systemd, directory: None }
+    }
+
+    /// The same, once this process is in it.
+    pub fn of_process(self, pid: i32) -> Self {
+        let found = (self.systemd && unified()).then(|| Controllers::of_process(pid).ok()?.v2());
+        Self { directory: found.flatten(), ..self }
     }
 
     /// Creates the directories above it on cgroup v2: libcgroups 0.7 fails if two containers
@@ -63,15 +75,17 @@ impl Cgroup {
 
     /// The pids of all its processes.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        all_pids(&self.manager()?)
+        match &self.directory {
+            Some(directory) => Ok(pids_below(directory)),
+            None => all_pids(&self.manager()?),
+        }
     }
 
     /// Sends a signal to all its processes.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        let manager = self.manager()?;
-        for pid in all_pids(&manager)? {
+        for pid in self.pids()? {
             // A process that has ended meanwhile is no error.
-            signals::send_if(pid, signal, || all_pids(&manager).is_ok_and(|pids| pids.contains(&pid)))?;
+            signals::send_if(pid, signal, || self.pids().is_ok_and(|pids| pids.contains(&pid)))?;
         }
         Ok(())
     }
@@ -82,7 +96,11 @@ impl Cgroup {
             true => (FreezerState::Frozen, "pause"),
             false => (FreezerState::Thawed, "resume"),
         };
-        self.manager()?.freeze(state).with_context(|| format!("cannot {what} the container"))
+        let done = match &self.directory {
+            Some(directory) => freeze_unified(directory, frozen),
+            None => self.manager()?.freeze(state).map_err(anyhow::Error::from),
+        };
+        done.with_context(|| format!("cannot {what} the container"))
     }
 
     /// Sets new limits.
@@ -115,4 +133,28 @@ impl Cgroup {
 fn all_pids(manager: &AnyCgroupManager) -> Result<Vec<i32>> {
     let pids = manager.get_all_pids().context("cannot list the container's processes")?;
     Ok(pids.into_iter().map(Pid::as_raw).collect())
+}
+
+/// The pids in a directory of cgroup v2 and in all below it. One that is gone has none.
+fn pids_below(directory: &Path) -> Vec<i32> {
+    let own = std::fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
+    let mut pids: Vec<i32> = own.lines().filter_map(|line| line.parse().ok()).collect();
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(pids_below(&entry.path()));
+        }
+    }
+    pids
+}
+
+/// Freezes or thaws cgroup v2, and waits until it is.
+fn freeze_unified(directory: &Path, frozen: bool) -> Result<()> {
+    let wanted = u64::from(frozen);
+    std::fs::write(directory.join("cgroup.freeze"), wanted.to_string())?;
+    let until = Instant::now() + FREEZE_TIMEOUT;
+    while paths::keyed(&directory.join("cgroup.events"), "frozen") != wanted {
+        anyhow::ensure!(Instant::now() < until, "its processes do not stop within {FREEZE_TIMEOUT:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
 }

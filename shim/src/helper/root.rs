@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use containerd_shim::mount;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -16,6 +16,14 @@ pub fn mount_root(bundle: &Path, mounts: &[RootMount]) -> Result<()> {
     let root = bundle.join(ROOT);
     std::fs::create_dir_all(&root).with_context(|| format!("cannot create '{}'", root.display()))?;
     for RootMount { kind, source, options } in mounts {
+        // containerd's own options, which the kernel would only call invalid.
+        let mapped = |option: &&String| option.starts_with("uidmap=") || option.starts_with("gidmap=");
+        if let Some(option) = options.iter().find(mapped) {
+            bail!(
+                "the root filesystem is to be mapped into a user namespace ('{option}'), which this runtime cannot do: \
+                 run the pod with hostUsers: true, or let containerd change the owners of its files"
+            );
+        }
         mount::mount_rootfs(Some(kind), Some(source), options, &root)
             .with_context(|| format!("cannot mount {kind} '{source}' as the root filesystem"))?;
     }

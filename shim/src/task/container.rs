@@ -96,7 +96,7 @@ impl Container {
             id: request.id.clone(),
             bundle,
             init: Arc::new(init),
-            cgroup,
+            cgroup: cgroup.of_process(pid),
             oom_kills: OomKills::of_process(pid),
             runtime,
             namespace: images.namespace.clone(),
@@ -141,7 +141,8 @@ impl Container {
             terminal: request.terminal,
             owner: self.owner,
         });
-        let exec = ExecProcess { process: Arc::new(process), spec: request.spec.value.clone() };
+        let spec = with_terminal(&request.spec.value, request.terminal);
+        let exec = ExecProcess { process: Arc::new(process), spec };
         let mut execs = self.execs.lock();
         if execs.contains_key(&request.exec_id) {
             return false;
@@ -236,7 +237,7 @@ impl Container {
         // The kernel does so where the PID namespace is the container's own.
         if self.pid_namespace != PidNamespace::Own {
             let killed = match &self.runtime {
-                Runtime::Own => self.cgroup.signal(libc::SIGKILL),
+                Runtime::Own => self.in_cgroup(|cgroup| cgroup.signal(libc::SIGKILL)).await,
                 Runtime::Runc(runc) => runc.kill(libc::SIGKILL.unsigned_abs(), true).await.map(drop),
             };
             if let Err(error) = killed {
@@ -260,7 +261,7 @@ impl Container {
     pub async fn pause(&self, paused: bool) -> Result<()> {
         let _freezing = self.freezing.lock().await;
         match &self.runtime {
-            Runtime::Own => self.cgroup.freeze(paused)?,
+            Runtime::Own => self.in_cgroup(move |cgroup| cgroup.freeze(paused)).await?,
             Runtime::Runc(runc) => runc.pause(paused).await?,
         }
         self.paused.store(paused, Ordering::SeqCst);
@@ -268,11 +269,18 @@ impl Container {
     }
 
     /// Sets new limits.
-    pub async fn update(&self, resources: &LinuxResources) -> Result<()> {
+    pub async fn update(&self, resources: LinuxResources) -> Result<()> {
         match &self.runtime {
-            Runtime::Own => self.cgroup.update(resources),
-            Runtime::Runc(runc) => runc.update(resources).await,
+            Runtime::Own => self.in_cgroup(move |cgroup| cgroup.update(&resources)).await,
+            Runtime::Runc(runc) => runc.update(&resources).await,
         }
+    }
+
+    /// Does something to its cgroup on another thread: the kernel and systemd can take their
+    /// time.
+    async fn in_cgroup(&self, work: impl FnOnce(&Cgroup) -> Result<()> + Send + 'static) -> Result<()> {
+        let cgroup = self.cgroup.clone();
+        tokio::task::spawn_blocking(move || work(&cgroup)).await?
     }
 
     /// The status of one of its processes.
@@ -314,7 +322,7 @@ impl Container {
         }
         let number = i32::try_from(signal)?;
         let sent = match &self.runtime {
-            Runtime::Own => self.cgroup.signal(number).map(|()| true)?,
+            Runtime::Own => self.in_cgroup(move |cgroup| cgroup.signal(number)).await.map(|()| true)?,
             Runtime::Runc(runc) => runc.kill(signal, true).await?,
         };
         self.thaw_if_killed(number).await;
@@ -337,6 +345,16 @@ impl Container {
         self.init.detach().await;
         Ok(())
     }
+}
+
+/// The OCI process, with the request's word on whether it has a terminal: that counts.
+fn with_terminal(process: &[u8], terminal: bool) -> Vec<u8> {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(process) else {
+        // It is refused when it is started.
+        return process.to_vec();
+    };
+    fields.insert("terminal".to_owned(), terminal.into());
+    serde_json::Value::Object(fields).to_string().into_bytes()
 }
 
 /// Removes what the kernel has of a bundle's container, whoever made it and however far
@@ -439,6 +457,23 @@ async fn prepare(
         true => PreparedIo::Terminal(ConsoleSocket::bind(bundle, &format!("{name}.sock"))?),
         false => PreparedIo::Files(stdio.prepare(name, namespace, reaper).await?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_request_decides_whether_a_process_has_a_terminal() {
+        for (process, terminal) in
+            [(r#"{"args":["sh"]}"#, true), (r#"{"args":["sh"],"terminal":true}"#, false)]
+        {
+            let fields: serde_json::Value =
+                serde_json::from_slice(&with_terminal(process.as_bytes(), terminal)).unwrap();
+            assert_eq!((&fields["terminal"], &fields["args"][0]), (&terminal.into(), &"sh".into()));
+        }
+        assert_eq!(with_terminal(b"nonsense", true), b"nonsense");
+    }
 }
 
 #[cfg(test)]

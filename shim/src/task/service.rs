@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use containerd_shim::api::*;
@@ -33,8 +35,16 @@ use crate::reaper::{Exit, Reaper};
 #[derive(Clone)]
 pub struct TaskService(Arc<Shared>);
 
+/// How long a shim without containers waits for the request to end before it ends by itself:
+/// after its last container, and before its first one. containerd may have been killed
+/// meanwhile, and then never asks.
+const UNUSED_TIMEOUT: Duration = Duration::from_secs(5);
+const UNUSED_AT_FIRST_TIMEOUT: Duration = Duration::from_secs(60);
+
 struct Shared {
     containers: Mutex<HashMap<String, Arc<Container>>>,
+    /// Requests to create a container that are under way.
+    creating: AtomicUsize,
     events: Arc<Events>,
     reaper: Reaper,
     images: Images,
@@ -65,10 +75,41 @@ async fn run_detached<T: Send + 'static>(
     tokio::spawn(work).await.unwrap_or_else(|cause| Err(failed(cause.into())))
 }
 
+/// Runs what may wait for the kernel or for systemd, while other requests are served.
+async fn run_blocking<T: Send + 'static>(
+    work: impl FnOnce() -> anyhow::Result<T> + Send + 'static,
+) -> Answer<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|cause| Err(cause.into())).map_err(failed)
+}
+
 impl TaskService {
     /// A service without containers. It signals `exit` when it is shut down.
     pub fn new(events: Arc<Events>, reaper: Reaper, images: Images, exit: Arc<ExitSignal>) -> Self {
-        Self(Arc::new(Shared { containers: Mutex::default(), events, reaper, images, exit }))
+        let service = Self(Arc::new(Shared {
+            containers: Mutex::default(),
+            creating: AtomicUsize::new(0),
+            events,
+            reaper,
+            images,
+            exit,
+        }));
+        service.end_if_unused_for(UNUSED_AT_FIRST_TIMEOUT);
+        service
+    }
+
+    fn unused(&self) -> bool {
+        self.0.containers.lock().is_empty() && self.0.creating.load(Ordering::SeqCst) == 0
+    }
+
+    fn end_if_unused_for(&self, time: Duration) {
+        let service = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(time).await;
+            if service.unused() {
+                service.0.exit.signal();
+            }
+        });
     }
 
     fn container(&self, id: &str) -> Answer<Arc<Container>> {
@@ -232,6 +273,9 @@ impl TaskService {
             // An init that was never started is killed by this.
             let exit = process.wait().await;
             self.0.containers.lock().remove(&request.id);
+            if self.unused() {
+                self.end_if_unused_for(UNUSED_TIMEOUT);
+            }
             let event = TaskDelete {
                 container_id: request.id,
                 pid: number(state.pid()),
@@ -261,7 +305,16 @@ impl TaskService {
 impl Task for TaskService {
     async fn create(&self, _: &TtrpcContext, request: CreateTaskRequest) -> Answer<CreateTaskResponse> {
         let service = self.clone();
-        run_detached(async move { service.create_container(request).await }).await
+        run_detached(async move {
+            service.0.creating.fetch_add(1, Ordering::SeqCst);
+            let created = service.create_container(request).await;
+            service.0.creating.fetch_sub(1, Ordering::SeqCst);
+            if service.unused() {
+                service.end_if_unused_for(UNUSED_TIMEOUT);
+            }
+            created
+        })
+        .await
     }
 
     async fn start(&self, _: &TtrpcContext, request: StartRequest) -> Answer<StartResponse> {
@@ -334,7 +387,9 @@ impl Task for TaskService {
     async fn pids(&self, _: &TtrpcContext, request: PidsRequest) -> Answer<PidsResponse> {
         let container = self.container(&request.id)?;
         let execs = container.exec_pids();
-        let processes = container.cgroup.pids().map_err(failed)?.into_iter().map(|pid| {
+        let cgroup = container.cgroup.clone();
+        let pids = run_blocking(move || cgroup.pids()).await?;
+        let processes = pids.into_iter().map(|pid| {
             let mut info = ProcessInfo { pid: number(pid), ..ProcessInfo::default() };
             if let Some((exec_id, _)) = execs.iter().find(|(_, exec)| *exec == pid) {
                 let details = ProcessDetails { exec_id: exec_id.clone(), ..ProcessDetails::default() };
@@ -381,7 +436,7 @@ impl Task for TaskService {
         let container = self.container(&request.id)?;
         let resources: LinuxResources = serde_json::from_slice(&request.resources.value)
             .map_err(|cause| error(Code::INVALID_ARGUMENT, format!("invalid limits: {cause}")))?;
-        container.update(&resources).await.map_err(failed)?;
+        container.update(resources).await.map_err(failed)?;
         Ok(Empty::default())
     }
 
@@ -392,10 +447,11 @@ impl Task for TaskService {
     }
 
     async fn connect(&self, _: &TtrpcContext, request: ConnectRequest) -> Answer<ConnectResponse> {
-        let container = self.container(&request.id)?;
+        // As runc's shim: whoever asks may only want to know which process this is.
+        let task_pid = self.container(&request.id).map_or(0, |container| container.init.state().pid());
         Ok(ConnectResponse {
             shim_pid: std::process::id(),
-            task_pid: number(container.init.state().pid()),
+            task_pid: number(task_pid),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..ConnectResponse::default()
         })

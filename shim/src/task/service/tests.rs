@@ -229,3 +229,23 @@ async fn a_shim_ends_without_containers_or_when_it_must() {
     forced.client.shutdown(context(), &now).await.unwrap();
     assert!(tokio::time::timeout(Duration::from_secs(30), forced.exit.wait()).await.is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_shim_without_containers_ends_by_itself() {
+    let fixture = fixture().await;
+    fixture.add("site", stopped(1, 0));
+    tokio::time::sleep(2 * UNUSED_AT_FIRST_TIMEOUT).await;
+    assert!(ready_now(fixture.exit.wait()).is_none(), "it ended although it has a container");
+    fixture.service.0.containers.lock().clear();
+    fixture.service.end_if_unused_for(UNUSED_TIMEOUT);
+    fixture.exit.wait().await;
+}
+
+/// The result of what completes at once.
+fn ready_now<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(result) => Some(result),
+        std::task::Poll::Pending => None,
+    }
+}
