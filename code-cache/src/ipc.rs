@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::fs::FileExt as _;
 
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
@@ -74,9 +75,15 @@ pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>>
         return Err(invalid("the request has an invalid engine name"));
     }
     // Reading anything else could block for ever.
-    match file.metadata()?.is_file() {
-        true => Ok(Some((request, file))),
-        false => Err(invalid("the module is not a regular file")),
+    if !file.metadata()?.is_file() {
+        return Err(invalid("the module is not a regular file"));
+    }
+    // Nor is anything else hashed: files of /proc, whose content depends on who reads them,
+    // are regular, too.
+    let mut magic = [0; 4];
+    match file.read_at(&mut magic, 0) {
+        Ok(4) if magic == *b"\0asm" => Ok(Some((request, file))),
+        _ => Err(invalid("the module's file is not WebAssembly")),
     }
 }
 
@@ -181,9 +188,9 @@ mod tests {
             answer(&there, &Err(CompileError::Module(reason.repeat(1000)))).unwrap();
         });
         let request = Request { name: "ssr.wasm".to_owned(), render_memory_limit: 5, engines: Vec::new() };
-        match ask(&here, &request, &file("odd")).unwrap_err() {
+        match ask(&here, &request, &file("\0asm odd")).unwrap_err() {
             CompileError::Module(reason) => {
-                assert!(reason.starts_with("ssr.wasm of 5 is odd"));
+                assert!(reason.starts_with("ssr.wasm of 5 is \0asm odd"));
                 assert_eq!(reason.len(), MAX_ERROR);
             }
             CompileError::System(error) => panic!("{error}"),
@@ -202,8 +209,10 @@ mod tests {
         assert!(receive_request(&there).is_err());
         send(&here, &request, Some(&File::open("/dev/zero").unwrap())).unwrap();
         assert!(receive_request(&there).unwrap_err().to_string().contains("not a regular file"));
+        send(&here, &request, Some(&File::open("/proc/self/stat").unwrap())).unwrap();
+        assert!(receive_request(&there).unwrap_err().to_string().contains("not WebAssembly"));
         let outside = Request { engines: vec!["../x".to_owned()], ..request };
-        send(&here, &outside, Some(&file(""))).unwrap();
+        send(&here, &outside, Some(&file("\0asm"))).unwrap();
         assert!(receive_request(&there).unwrap_err().to_string().contains("engine name"));
         drop(here);
         assert!(receive_request(&there).unwrap().is_none());

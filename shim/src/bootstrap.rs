@@ -5,6 +5,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{IsTerminal, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -123,15 +124,25 @@ async fn start(flags: &Flags) -> Result<()> {
     };
     let mut address = options.socket_address(&group);
     let _first = only_one_start(&address)?;
-    if !answers(&address) {
+    let spawned = !answers(&address);
+    if spawned {
         address = spawn_shim(options, &group, Vec::new()).await.context("cannot start the shim")?;
         if !answers(&address) {
             bail!("the shim ended immediately; containerd's log may say why");
         }
     }
-    fs::write(ADDRESS_FILE, &address).context("cannot write the shim's address to the bundle")?;
-    std::io::stdout().write_all(&answer(address, params.is_some())?)?;
-    Ok(())
+    let announced = announce(&address, params.is_some());
+    if announced.is_err() && spawned {
+        // On a full disk, for example. Nobody would ever find it.
+        forget(&address, &flags.id).await;
+    }
+    announced
+}
+
+/// Tells containerd the shim's address.
+fn announce(address: &str, bootstrapped: bool) -> Result<()> {
+    fs::write(ADDRESS_FILE, address).context("cannot write the shim's address to the bundle")?;
+    Ok(std::io::stdout().write_all(&answer(address.to_owned(), bootstrapped)?)?)
 }
 
 /// The answer to `start`: for containerd up to 2.2 a bare address, which stands for
@@ -239,6 +250,9 @@ fn listen(socket: &Path) -> Result<Listener> {
     }
     let listener =
         UnixListener::bind(socket).with_context(|| format!("cannot serve on '{}'", socket.display()))?;
+    // Whatever the umask: who can connect rules the containers.
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o600))
+        .with_context(|| format!("cannot protect '{}'", socket.display()))?;
     Ok(Listener::try_from(listener)?)
 }
 
@@ -265,7 +279,17 @@ async fn delete(flags: &Flags) -> Result<()> {
         "" => std::env::current_dir()?,
         bundle => PathBuf::from(bundle),
     };
-    let address = fs::read_to_string(bundle.join(ADDRESS_FILE)).unwrap_or_default();
+    let mut address = fs::read_to_string(bundle.join(ADDRESS_FILE)).unwrap_or_default();
+    if address.is_empty() {
+        // The start was killed before it could write it.
+        let group = group(&bundle).ok().flatten().unwrap_or_else(|| flags.id.clone());
+        let options = StartOpts {
+            address: flags.address.clone(),
+            namespace: flags.namespace.clone(),
+            ..StartOpts::default()
+        };
+        address = options.socket_address(&group);
+    }
     if bundle.join("config.json").exists() {
         remove_from_kernel(&bundle, &flags.id, &Reaper::start()?).await?;
     }

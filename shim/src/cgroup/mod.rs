@@ -126,13 +126,30 @@ impl Cgroup {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        manager.remove().context("cannot remove the container's cgroup")
+        manager.remove().context("cannot remove the container's cgroup")?;
+        self.remove_from_other_hierarchies();
+        Ok(())
     }
 }
 
 fn all_pids(manager: &AnyCgroupManager) -> Result<Vec<i32>> {
     let pids = manager.get_all_pids().context("cannot list the container's processes")?;
     Ok(pids.into_iter().map(Pid::as_raw).collect())
+}
+
+impl Cgroup {
+    /// On cgroup v1, runc also joins hierarchies without controllers that libcgroups does not
+    /// know (`systemd`, `unified`), and leaves them behind when it is killed. Only empty
+    /// cgroups can be removed.
+    fn remove_from_other_hierarchies(&self) {
+        if self.systemd || unified() {
+            return;
+        }
+        let below = self.path.strip_prefix("/").unwrap_or(&self.path);
+        for hierarchy in std::fs::read_dir(DEFAULT_CGROUP_ROOT).into_iter().flatten().flatten() {
+            let _ = std::fs::remove_dir(hierarchy.path().join(below));
+        }
+    }
 }
 
 /// The pids in a directory of cgroup v2 and in all below it. One that is gone has none.

@@ -2,6 +2,7 @@
 //! nor the container's: a container of 24 MiB could not pay for it.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -12,6 +13,8 @@ use libcontainer::oci_spec::runtime::{
     LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
 use nix::unistd::Pid;
+
+use super::paths::keyed;
 
 /// The cgroup that holds all of them.
 const PARENT: &str = "ssr-compilers";
@@ -33,8 +36,19 @@ impl CompilerCgroup {
     /// Those that killed processes have left are removed.
     pub fn create() -> Result<Self> {
         remove_empty();
-        let name = std::process::id().to_string();
+        // A pid is one in its namespace only, and several of those can share the cgroups.
+        let namespace = fs::metadata("/proc/self/ns/pid").context("/proc/self/ns/pid")?.ino();
+        let name = format!("{}-{namespace}", std::process::id());
         manager(&name).map(|_| Self { name })
+    }
+
+    /// Whether the kernel has killed the compiler because it reached its memory limit.
+    pub fn was_at_its_limit(&self) -> bool {
+        let below = Path::new(PARENT).join(&self.name);
+        let root = Path::new(DEFAULT_CGROUP_ROOT);
+        let v1 = root.join("memory").join(&below).join("memory.oom_control");
+        let v2 = root.join(&below).join("memory.events");
+        [v1, v2].iter().any(|file| keyed(file, "oom_kill") > 0)
     }
 
     /// What [`join`] takes.
@@ -63,7 +77,12 @@ pub fn join(name: &str) -> Result<()> {
         oom_score_adj: None,
         freezer_state: None,
     };
-    manager.apply(&options).context("cannot limit the compiler's cgroup")
+    manager.apply(&options).context("cannot limit the compiler's cgroup")?;
+    // All of them together have no more memory than one.
+    let memory = LinuxMemoryBuilder::default().limit(i64::try_from(memory_limit()?)?).build()?;
+    let resources = LinuxResourcesBuilder::default().memory(memory).build()?;
+    let options = ControllerOpt { resources: &resources, ..options };
+    self::manager("")?.apply(&options).context("cannot limit the compilers' cgroup")
 }
 
 /// Most memory of a compiler, in bytes: half of the machine's.

@@ -36,7 +36,7 @@ const FAILED: i32 = 71;
 pub const MAX_CPU_SECONDS: u64 = 600;
 
 /// Most code, in bytes.
-const MAX_CODE: u64 = 2 << 30;
+const MAX_CODE: u64 = 512 << 20;
 
 /// Niceness of a compilation: about a tenth of the processor time of anything else that
 /// wants it. With less, a busy node would never start a site.
@@ -84,7 +84,7 @@ fn run(mut file: File, output: &mut File) -> Result<()> {
     limit_resources()?;
     // What looks at the machine does so before nothing can be seen of it.
     loadable_engines(order.render_memory_limit).map_err(|error| anyhow::anyhow!("{error:#}"))?;
-    sandbox::enter().context("the compiler cannot give up its privileges")?;
+    sandbox::enter(&parent).context("the compiler cannot give up its privileges")?;
     let mut module = Vec::new();
     file.read_to_end(&mut module)?;
     let request =

@@ -13,10 +13,6 @@ use ssr_code_cache::provide::{AttemptError, CompileRequest, Described};
 use super::compiler::{self, Order};
 use crate::cgroup::of_compilers::CompilerCgroup;
 
-/// Signals that end a compiler whose memory does not suffice: at its cgroup's limit, or
-/// after a failed allocation.
-const OUT_OF_MEMORY: [i32; 2] = [libc::SIGKILL, libc::SIGABRT];
-
 /// Signals of a compiler with a fault.
 const CRASHED: [i32; 4] = [libc::SIGILL, libc::SIGBUS, libc::SIGSEGV, libc::SIGSYS];
 
@@ -52,6 +48,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
         .stderr(Stdio::null())
         .spawn()?;
     let status = compiler.wait()?;
+    let at_limit = cgroup.as_ref().is_some_and(CompilerCgroup::was_at_its_limit);
     drop(cgroup);
     code.rewind()?;
     match status.code() {
@@ -64,7 +61,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
             };
             Err(AttemptError::System(io::Error::other(reason)))
         }
-        None => Err(died(status)),
+        None => Err(died(status, at_limit)),
     }
 }
 
@@ -76,8 +73,12 @@ fn take_code(request: &CompileRequest<'_>, mut file: File) -> Result<Described, 
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let (metadata, code) = entry::parse(&bytes).map_err(io::Error::other)?;
+    let length = code.len();
     match request.fits(&metadata) {
-        Ok(true) => Ok((metadata, code.to_vec())),
+        Ok(true) => {
+            bytes.truncate(length);
+            Ok((metadata, bytes))
+        }
         Ok(false) => Err(io::Error::other("the compiler has made code of another module").into()),
         Err(error) => Err(io::Error::other(error).into()),
     }
@@ -89,10 +90,14 @@ fn read_reason(file: File) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&reason).into_owned())
 }
 
-fn died(status: ExitStatus) -> AttemptError {
+/// `at_limit` says that the kernel killed it for reaching its memory limit. Whoever else
+/// sends SIGKILL has other reasons, of which the module is not one.
+fn died(status: ExitStatus, at_limit: bool) -> AttemptError {
     let signal = status.signal().unwrap_or_default();
     let reason = match signal {
-        signal if OUT_OF_MEMORY.contains(&signal) => "the compiler ran out of memory",
+        libc::SIGKILL if at_limit => "the compiler ran out of memory",
+        // After a failed allocation.
+        libc::SIGABRT => "the compiler ran out of memory",
         libc::SIGXCPU => "the compiler ran out of time",
         signal if CRASHED.contains(&signal) => "the compiler crashed",
         _ => return io::Error::other(format!("the compiler was ended by signal {signal}")).into(),
@@ -106,15 +111,17 @@ mod tests {
 
     #[test]
     fn how_a_compiler_died_tells_whether_to_try_again() {
-        for (signal, says) in [
-            (libc::SIGKILL, "out of memory"),
-            (libc::SIGABRT, "out of memory"),
-            (libc::SIGXCPU, "out of time"),
-            (libc::SIGSEGV, "crashed"),
+        for (signal, at_limit, says) in [
+            (libc::SIGKILL, true, "out of memory"),
+            (libc::SIGABRT, false, "out of memory"),
+            (libc::SIGXCPU, false, "out of time"),
+            (libc::SIGSEGV, false, "crashed"),
         ] {
-            let error = died(ExitStatus::from_raw(signal));
+            let error = died(ExitStatus::from_raw(signal), at_limit);
             assert!(matches!(&error, AttemptError::Exhausted(reason) if reason.contains(says)), "{error}");
         }
-        assert!(matches!(died(ExitStatus::from_raw(libc::SIGTERM)), AttemptError::System(_)));
+        for signal in [libc::SIGTERM, libc::SIGKILL] {
+            assert!(matches!(died(ExitStatus::from_raw(signal), false), AttemptError::System(_)));
+        }
     }
 }

@@ -21,6 +21,7 @@ use ssr_code_cache::provide::{self, CompileRequest};
 use ssr_wasm::compile::CompileError;
 
 use super::{compiler, compiler_process};
+use crate::cgroup::of_compilers;
 use crate::logger;
 
 /// The argument that makes this binary this process. The next ones are the shim's pid and,
@@ -30,6 +31,9 @@ pub const COMMAND: &str = "provide-code";
 /// Seconds of processor time after which the process is ended, not counting the compiler's:
 /// to hash and copy the largest module takes a few on the slowest board.
 const MAX_CPU_SECONDS: u64 = 120;
+
+/// Most memory of the process in bytes: the largest module, and its code twice.
+const MAX_MEMORY: u64 = 2 << 30;
 
 /// `oom_score_adj`, from -1000 to 1000: when memory is short, the kernel should end it
 /// before anything else but a compiler.
@@ -75,6 +79,8 @@ fn run() -> Result<()> {
     // inherits the hard limit, may take longer.
     setrlimit(Resource::RLIMIT_CPU, MAX_CPU_SECONDS, compiler::MAX_CPU_SECONDS)
         .context("cannot limit the processor time")?;
+    let memory = of_compilers::memory_limit()?;
+    setrlimit(Resource::RLIMIT_DATA, MAX_MEMORY.min(memory), memory).context("cannot limit the memory")?;
     // Best effort: root without CAP_SYS_RESOURCE may raise it, too.
     let _ = std::fs::write("/proc/self/oom_score_adj", OOM_SCORE);
     let place: Result<CachePlace, String> = serde_json::from_str(&place).context("the cache's place")?;

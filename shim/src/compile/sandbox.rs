@@ -4,6 +4,7 @@
 
 use std::io;
 
+use super::lookup::end_with;
 use anyhow::{Context, Result};
 use libcontainer::oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder, LinuxSeccompOperator,
@@ -79,8 +80,9 @@ const SYSTEM_CALLS: &[&str] = &[
     "writev",
 ];
 
-/// Gives all that up, for ever. The process must have a single thread.
-pub fn enter() -> Result<()> {
+/// Gives all that up, for ever, and ends with the process `parent`. The process must have a
+/// single thread.
+pub fn enter(parent: &str) -> Result<()> {
     unshare(
         CloneFlags::CLONE_NEWNS
             | CloneFlags::CLONE_NEWNET
@@ -95,6 +97,8 @@ pub fn enter() -> Result<()> {
     setresgid(Gid::from_raw(user), Gid::from_raw(user), Gid::from_raw(user))
         .and_then(|()| setresuid(Uid::from_raw(user), Uid::from_raw(user), Uid::from_raw(user)))
         .with_context(|| format!("cannot become user {user}"))?;
+    // A change of the user has cleared it.
+    end_with(parent)?;
     nix::sys::prctl::set_no_new_privs().context("cannot set no_new_privs")?;
     initialize_seccomp(&filter()?).context("cannot install the seccomp filter")?;
     Ok(())
@@ -163,7 +167,7 @@ mod tests {
 
     /// What a sandboxed process can still do; 0 if nothing of this list.
     fn attempts() -> i32 {
-        let _ = enter();
+        let _ = enter(&nix::unistd::getppid().to_string());
         let succeeded = [
             fs::read("/etc/passwd").is_ok(),
             fs::read_dir("/").is_ok(),
@@ -177,6 +181,37 @@ mod tests {
             unsafe { libc::fork() } >= 0,
         ];
         succeeded.iter().zip(0..).map(|(&succeeded, bit)| i32::from(succeeded) << bit).sum()
+    }
+
+    #[test]
+    fn a_sandboxed_process_ends_with_its_parent() {
+        if !nix::unistd::geteuid().is_root() {
+            eprintln!("SKIPPED: the sandbox is entered by root, and this test does not run as root");
+            return;
+        }
+        let (ended, alive) = nix::unistd::pipe().unwrap();
+        // SAFETY: the children call system functions only, and end at once.
+        if let ForkResult::Parent { child } = unsafe { fork() }.unwrap() {
+            drop(alive);
+            assert!(matches!(waitpid(child, None).unwrap(), WaitStatus::Exited(_, 0)));
+            // The end of the pipe comes when the sandboxed process, which holds it, is gone.
+            let read = nix::unistd::read(std::os::fd::AsRawFd::as_raw_fd(&ended), &mut [0; 1]).unwrap();
+            assert_eq!(read, 0);
+            return;
+        }
+        let (entered, report) = nix::unistd::pipe().unwrap();
+        // SAFETY: as above.
+        if let ForkResult::Parent { .. } = unsafe { fork() }.unwrap() {
+            let read = nix::unistd::read(std::os::fd::AsRawFd::as_raw_fd(&entered), &mut [0; 1]);
+            // SAFETY: ends this process.
+            unsafe { libc::_exit(if read == Ok(1) { 0 } else { 1 }) }
+        }
+        if enter(&nix::unistd::getppid().to_string()).is_ok() {
+            let _ = nix::unistd::write(&report, b"x");
+            std::thread::sleep(std::time::Duration::from_secs(600));
+        }
+        // SAFETY: ends this process.
+        unsafe { libc::_exit(2) }
     }
 
     #[test]

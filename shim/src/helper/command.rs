@@ -22,9 +22,9 @@ pub enum HelperCommand {
     },
     /// Lets the container's process execute its program.
     Start { bundle: PathBuf, id: String },
-    /// Starts another process in the container, which the OCI process in the file
+    /// Starts another process in the container, which the OCI process `process`, as JSON,
     /// describes. `init` is the pid of the container's first process.
-    Exec { bundle: PathBuf, init: i32, process: PathBuf, stdio: ProcessStdio },
+    Exec { bundle: PathBuf, init: i32, process: String, stdio: ProcessStdio },
     /// Removes what is left of the container: processes, cgroup, state and mounts.
     Delete { bundle: PathBuf, id: String, systemd: bool },
 }

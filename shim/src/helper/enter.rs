@@ -50,12 +50,13 @@ enum PreparedStdio {
     Terminal(OwnedFd),
 }
 
-/// Starts the process that the OCI process in the file `process` describes, beside the
+/// Starts the process that the OCI process `process`, as JSON, describes, beside the
 /// container's first process `init`.
-pub fn exec(bundle: &Path, init: i32, process: &Path, stdio: ProcessStdio) -> Result<Done> {
+pub fn exec(bundle: &Path, init: i32, process: &str, stdio: ProcessStdio) -> Result<Done> {
     let mut spec = spec::load(bundle)?;
-    let text = fs::read(process).with_context(|| format!("cannot read '{}'", process.display()))?;
-    let process: Process = serde_json::from_slice(&text).context("the process cannot be parsed")?;
+    let mut process: Process = serde_json::from_str(process).context("the process cannot be parsed")?;
+    own_process::restrict_capabilities(&mut process);
+    own_process::check_exec(&process)?;
     spec.set_process(Some(process.clone()));
     let namespaces = open_namespaces(init)?;
     let stdio = match stdio {
@@ -67,6 +68,8 @@ pub fn exec(bundle: &Path, init: i32, process: &Path, stdio: ProcessStdio) -> Re
         ),
     };
     set_oom_score(&process)?;
+    // From here on a process of the container's must not trace this one.
+    nix::sys::prctl::set_dumpable(false).context("cannot forbid tracing")?;
     join_cgroups(init)?;
     let prepared = Prepared { process, spec, stdio, namespaces };
     prepared.enter()?;

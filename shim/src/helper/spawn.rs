@@ -56,7 +56,7 @@ pub async fn run_with_socket(
     let (pid, exit) = exit.context("cannot start the helper")?;
     let child = child.context("cannot start the helper")?;
     let (mut stdin, stdout) = (child.stdin.context("no pipe")?, child.stdout.context("no pipe")?);
-    // Shorter than a pipe's buffer, so this does not block.
+    // Rarely longer than a pipe's buffer, and the helper reads at once.
     stdin.write_all(&input)?;
     drop(stdin);
     let finish = async {

@@ -116,6 +116,10 @@ impl Files for ContainerFiles {
 
     fn open(&self, path: &Path) -> io::Result<File> {
         let file = self.file(path)?;
+        // It may be another file than the one whose metadata was asked for.
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
     }
 }

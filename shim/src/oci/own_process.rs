@@ -4,10 +4,14 @@
 //! What libcontainer 0.7 would ignore, or do differently from runc, is either made right
 //! here or refused by its name. Nothing that the image supplies may run as native code.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use libcontainer::oci_spec::runtime::{Mount, MountBuilder, Spec};
+use libcontainer::oci_spec::runtime::{
+    Capabilities, Capability, LinuxCapabilities, Mount, MountBuilder, Process, Spec,
+};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::container_files::ContainerFiles;
 use super::entrypoint::Files as _;
@@ -27,7 +31,13 @@ pub fn prepare(spec: &mut Spec, root: &Path, unified: bool) -> Result<()> {
     check_task_limit(spec)?;
     check_selinux(spec)?;
     set_propagation(spec)?;
+    check_proc(spec)?;
     check_mount_points(spec, root)?;
+    forbid_devices(spec);
+    if let Some(mut process) = spec.process().clone() {
+        restrict_capabilities(&mut process);
+        spec.set_process(Some(process));
+    }
     // libcontainer looks its own process up by its pid in the new namespace and finds none
     // or a wrong one.
     if PidNamespace::of(spec) == PidNamespace::Joined && !unified {
@@ -157,6 +167,96 @@ fn check_mount_points(spec: &Spec, root: &Path) -> Result<()> {
     Ok(())
 }
 
+/// What is at `/proc` is trusted. Only these files in it may be mounted over, as runc has it.
+fn check_proc(spec: &Spec) -> Result<()> {
+    const ALLOWED: [&str; 10] = [
+        "/proc/cpuinfo",
+        "/proc/diskstats",
+        "/proc/loadavg",
+        "/proc/meminfo",
+        "/proc/slabinfo",
+        "/proc/stat",
+        "/proc/swaps",
+        "/proc/sys/crypto/fips_enabled",
+        "/proc/sys/kernel/ns_last_pid",
+        "/proc/uptime",
+    ];
+    for mount in spec.mounts().iter().flatten().filter(|mount| mount.typ().as_deref() != Some("proc")) {
+        let destination = normal(mount.destination());
+        ensure!(
+            !destination.starts_with("/proc")
+                || ALLOWED.iter().any(|allowed| destination == Path::new(allowed)),
+            "cannot mount over '{}': what is in /proc is the kernel's; choose another path",
+            mount.destination().display()
+        );
+    }
+    Ok(())
+}
+
+/// The path without `.` and `..`; links are not looked at.
+fn normal(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::from("/"), |mut normal, component| {
+        match component {
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => drop(normal.pop()),
+            _ => {}
+        }
+        normal
+    })
+}
+
+/// A site opens no device file, and on cgroup v2 nothing else would keep it from that.
+fn forbid_devices(spec: &mut Spec) {
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for mount in mounts.iter_mut().filter(|mount| is_bind(mount)) {
+        let mut options = mount.options().clone().unwrap_or_default();
+        options.retain(|option| option != "dev" && option != "nodev");
+        options.push("nodev".to_owned());
+        mount.set_options(Some(options));
+    }
+    spec.set_mounts(Some(mounts));
+}
+
+/// A process has no capability that was not given to it, and never the one to make device
+/// files.
+pub fn restrict_capabilities(process: &mut Process) {
+    let none = || Some(Capabilities::default());
+    let mut given = process.capabilities().clone().unwrap_or_else(|| {
+        let mut empty = LinuxCapabilities::default();
+        empty.set_bounding(none()).set_effective(none()).set_permitted(none());
+        empty.set_inheritable(none()).set_ambient(none());
+        empty
+    });
+    let without = |set: &Option<Capabilities>| {
+        let mut set = set.clone().unwrap_or_default();
+        set.remove(&Capability::Mknod);
+        Some(set)
+    };
+    let sets = [given.bounding(), given.effective(), given.permitted(), given.inheritable(), given.ambient()];
+    let [bounding, effective, permitted, inheritable, ambient] = sets.map(without);
+    given.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    given.set_inheritable(inheritable).set_ambient(ambient);
+    process.set_capabilities(Some(given));
+}
+
+/// Refuses what a process that joins a site's container could not be given.
+pub fn check_exec(process: &Process) -> Result<()> {
+    ensure!(
+        process.scheduler().is_none(),
+        "scheduler: a process in a site's container cannot have one of its own"
+    );
+    ensure!(
+        process.io_priority().is_none(),
+        "ioPriority: a process in a site's container cannot have one of its own"
+    );
+    let affinity = process.exec_cpu_affinity().as_ref();
+    ensure!(
+        affinity.is_none_or(|affinity| affinity.initial().is_none()),
+        "execCPUAffinity.initial: a process in a site's container has its final processors from the start"
+    );
+    Ok(())
+}
+
 fn is_bind(mount: &Mount) -> bool {
     mount.typ().as_deref() == Some("bind")
         || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
@@ -166,9 +266,13 @@ fn is_bind(mount: &Mount) -> bool {
 pub fn set_selinux_label(spec: &Spec) -> Result<()> {
     let label = spec.process().as_ref().and_then(|process| process.selinux_label().as_deref());
     let Some(label) = label.filter(|label| !label.is_empty()) else { return Ok(()) };
-    ensure!(!label.contains('\0'), "invalid SELinux label");
-    std::fs::write("/proc/thread-self/attr/exec", label)
-        .with_context(|| format!("cannot set the SELinux label '{label}'"))
+    let set = || {
+        let mut file = std::fs::OpenOptions::new().write(true).open("/proc/thread-self/attr/exec")?;
+        // An image may have a file of that name, and no proc.
+        ensure!(fstatfs(&file)?.filesystem_type() == PROC_SUPER_MAGIC, "/proc is not the kernel's");
+        Ok(file.write_all(label.as_bytes())?)
+    };
+    set().with_context(|| format!("cannot set the SELinux label '{label}'"))
 }
 
 #[cfg(test)]
@@ -216,6 +320,37 @@ mod tests {
         for kind in ["prestart", "createRuntime", "poststart", "poststop"] {
             assert!(prepared(&hook(kind)).is_ok(), "{kind}");
         }
+    }
+
+    #[test]
+    fn nothing_is_mounted_over_proc() {
+        let at = |kind: &str, destination: &str| {
+            prepared(&format!(
+                r#""linux":{{}},"mounts":[{{"destination":"{destination}","type":"{kind}","source":"/etc"}}]"#
+            ))
+        };
+        for destination in ["/proc", "/proc/sys/kernel", "/x/../proc/self", "//proc/1"] {
+            let error = at("tmpfs", destination).unwrap_err();
+            assert!(error.contains(&format!("'{destination}'")), "{error}");
+        }
+        assert!(at("proc", "/proc").is_ok() && at("tmpfs", "/process").is_ok());
+    }
+
+    #[test]
+    fn a_process_has_what_it_was_given_and_cannot_make_devices() {
+        let restricted = |capabilities: &str| {
+            let text = format!(r#"{{"user":{{"uid":0,"gid":0}},"cwd":"/"{capabilities}}}"#);
+            let mut process: Process = serde_json::from_str(&text).unwrap();
+            restrict_capabilities(&mut process);
+            process.capabilities().clone().unwrap()
+        };
+        let none = restricted("");
+        assert!(none.bounding().as_ref().is_some_and(|set| set.is_empty()));
+        assert!(none.permitted().as_ref().is_some_and(|set| set.is_empty()));
+        let some =
+            restricted(r#","capabilities":{"bounding":["CAP_MKNOD","CAP_CHOWN"],"effective":["CAP_MKNOD"]}"#);
+        assert_eq!(some.bounding().clone().unwrap().into_iter().collect::<Vec<_>>(), [Capability::Chown]);
+        assert!(some.effective().as_ref().is_some_and(|set| set.is_empty()));
     }
 
     #[test]

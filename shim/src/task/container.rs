@@ -191,20 +191,15 @@ impl Container {
         let pid = match &self.runtime {
             Runtime::Runc(runc) => runc.exec(exec_id, &exec.spec, stdio).await?,
             Runtime::Own => {
-                let file = self.bundle.join(format!("{exec_id}-process.json"));
-                std::fs::write(&file, &exec.spec)
-                    .with_context(|| format!("cannot write '{}'", file.display()))?;
-                let command =
-                    HelperCommand::Exec { bundle: self.bundle.clone(), init, process: file.clone(), stdio };
-                let made = match make(&command, &self.bundle, reaper).await {
-                    Ok(Made::Process(pid, provider)) => Ok((pid, provider)),
-                    Ok(Made::Not(done)) => Err(anyhow!("the helper has made no process: {done:?}")),
-                    Err(error) => Err(error),
-                };
-                let _ = std::fs::remove_file(&file);
-                let (pid, provider) = made?;
-                exec.process.keep(provider);
-                pid
+                let process = String::from_utf8_lossy(&exec.spec).into_owned();
+                let command = HelperCommand::Exec { bundle: self.bundle.clone(), init, process, stdio };
+                match make(&command, &self.bundle, reaper).await? {
+                    Made::Process(pid, provider) => {
+                        exec.process.keep(provider);
+                        pid
+                    }
+                    Made::Not(done) => bail!("the helper has made no process: {done:?}"),
+                }
             }
         };
         Ok((pid, io))
