@@ -17,8 +17,8 @@ die() {
 }
 
 usage="usage: scripts/in-debian.sh trixie|forky COMMAND [ARGUMENT...]"
-packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,docker-buildx,docker-cli,docker.io
-packages+=,iproute2,iptables,procps,runc
+packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,dbus,docker-buildx,docker-cli
+packages+=,docker.io,iproute2,iptables,procps,runc,systemd
 release=${1:?$usage}
 root=$PWD/.cache/debian/$release
 

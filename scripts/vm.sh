@@ -3,7 +3,10 @@
 # release with a current containerd. This repository is mounted at its usual path. For
 # tests that a host with cgroup v1 cannot run:
 #
-#   scripts/vm.sh COMMAND [ARGUMENT...]
+#   scripts/vm.sh [--systemd] COMMAND [ARGUMENT...]
+#
+# The first process is a shell that runs the command; with --systemd it is systemd, as on
+# an installed machine, and the command is a service.
 #
 # The machine is emulated, and about ten times slower than the host.
 set -euo pipefail
@@ -15,7 +18,12 @@ die() {
   exit 1
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/vm.sh COMMAND [ARGUMENT...]"
+init=shell
+if [[ ${1:-} == --systemd ]]; then
+  init=systemd
+  shift
+fi
+[[ $# -gt 0 ]] || die "usage: scripts/vm.sh [--systemd] COMMAND [ARGUMENT...]"
 [[ $(uname -m) == x86_64 ]] || die "the virtual machine is x86-64 and runs binaries of the host: this host is $(uname -m)"
 [[ $EUID -eq 0 ]] || die "run this as root: it reads a Debian root filesystem"
 command -v qemu-system-x86_64 >/dev/null || die "qemu is missing: run scripts/setup.sh vm"
@@ -43,7 +51,7 @@ get_kernel() {
 # switches to an overlay on top of the Debian release.
 make_initramfs() {
   local directory=$1 module
-  mkdir -p "$directory"/{bin,dev,modules,lower,new,upper}
+  mkdir -p "$directory"/{bin,dev,modules,lower,new,system,upper}
   cp /bin/busybox "$directory/bin"
   for module in "${modules[@]}"; do
     find "$kernel/lib/modules" -name "$module.ko" -exec cp {} "$directory/modules" \;
@@ -62,26 +70,75 @@ mkdir /upper/files /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/files,workdir=/upper/work overlay /new
 mkdir /new/exchange
 mount -t 9p -o \$options exchange /new/exchange
-exec switch_root /new /bin/bash /exchange/session
+cp -a /system/. /new
+exec switch_root /new /exchange/init
 INIT
   chmod +x "$directory/init"
 }
 
-# make_session FILE COMMAND...: the script that runs as the machine's first process.
-make_session() {
-  local session=$1
-  shift
-  cat >"$session" <<'SESSION'
-export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+# make_shell_init FILE: the machine's first process if that is a shell.
+make_shell_init() {
+  cat >"$1" <<'INIT'
+#!/bin/bash
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 echo "+cpu +cpuset +io +memory +pids" >/sys/fs/cgroup/cgroup.subtree_control
 mkdir -p /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
-for directory in /run /tmp /var/lib/containerd; do mkdir -p "$directory" && mount -t tmpfs tmpfs "$directory"; done
+mount -t tmpfs tmpfs /run
 busybox ip link set lo up
 hostname vm
+exec /bin/bash /exchange/session
+INIT
+}
+
+# make_systemd_init FILE SYSTEM: the machine's first process if that is systemd, and the
+# files that this adds to the Debian release: the command's service, and links that keep
+# the machine from starting what it has no use for.
+make_systemd_init() {
+  local units=$2/etc/systemd/system unit
+  cat >"$1" <<'INIT'
+#!/bin/bash
+exec /lib/systemd/systemd --unit=session.service --show-status=no --log-target=null
+INIT
+  mkdir -p "$units"
+  for unit in containerd docker systemd-{firstboot,journald,journal-flush,udevd,udev-trigger,tpm2-setup-early}; do
+    ln -s /dev/null "$units/$unit.service"
+  done
+  for unit in {systemd-journald{,-dev-log,-audit},systemd-udevd-{control,kernel,varlink},docker}.socket \
+    modprobe@{configfs,drm,efi_pstore,fuse}.service {dev-hugepages,dev-mqueue}.mount \
+    sys-{fs-fuse-connections,kernel-{config,debug,tracing}}.mount; do
+    ln -s /dev/null "$units/$unit"
+  done
+  # Commands make cgroups of their own, below the root, and must not lose them.
+  cat >"$units/session.service" <<'UNIT'
+[Unit]
+Requires=dbus.socket
+After=dbus.socket basic.target
+[Service]
+Type=oneshot
+Delegate=yes
+OOMPolicy=continue
+TasksMax=infinity
+StandardOutput=tty
+StandardError=tty
+TTYPath=/dev/ttyS0
+ExecStart=/bin/bash /exchange/session
+UNIT
+  echo vm >"$2/etc/hostname"
+}
+
+# make_session FILE COMMAND...: the script that runs the command and ends the machine.
+make_session() {
+  local session=$1
+  shift
+  cat >"$session" <<'SESSION'
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+for directory in /tmp /var/lib/containerd; do
+  mkdir -p "$directory"
+  mountpoint -q "$directory" || mount -t tmpfs tmpfs "$directory"
+done
 SESSION
   {
     # After the file systems above, one of which the repository may lie below.
@@ -98,12 +155,17 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/exchange"
 make_initramfs "$work/initramfs"
+case $init in
+  shell) make_shell_init "$work/exchange/init" ;;
+  systemd) make_systemd_init "$work/exchange/init" "$work/initramfs/system" ;;
+esac
+chmod +x "$work/exchange/init"
 (cd "$work/initramfs" && find . | cpio --quiet --create --format newc | gzip) >"$work/initramfs.gz"
 make_session "$work/exchange/session" "$@"
 say "starting a virtual machine with cgroup v2"
 share() { echo "local,path=$1,mount_tag=$2,security_model=none,$3"; }
 timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -nic none \
-  -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.gz" -append "console=ttyS0 quiet loglevel=1 panic=-1" \
+  -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.gz" -append "console=ttyS0 quiet loglevel=1 panic=-1 TERM=dumb" \
   -virtfs "$(share "$root" release readonly=on)" -virtfs "$(share "$PWD" repository multidevs=remap)" \
   -virtfs "$(share "$work/exchange" exchange multidevs=remap)" \
   -display none -vga none -monitor none -serial stdio -no-reboot </dev/null
