@@ -71,6 +71,14 @@ test-matrix: test-e2e ## Run them under every containerd and Docker there is
 	scripts/setup.sh vm
 	$(E2E) --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks -- $(VM_SKIPS)
 
+test-systemd: build ## Run the tests of systemd's cgroup driver in an emulated machine, as root
+	scripts/setup.sh containerd debian vm
+	$(E2E) --config 'target."cfg(unix)".runner = ["scripts/vm.sh", "--systemd"]' --test 'systemd_*' -- --test-threads 1
+
+test-community: build ## Run containerd's own integration tests with runc and with ours, and compare, as root
+	scripts/setup.sh debian
+	scripts/community-suites.sh
+
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
 	scripts/test-browser.sh
@@ -108,4 +116,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-browser lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-browser lint bench dist install uninstall

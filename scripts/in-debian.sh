@@ -3,7 +3,9 @@
 # namespaces that end with the command. This repository is mounted writable at its
 # usual path:
 #
-#   scripts/in-debian.sh trixie|forky COMMAND [ARGUMENT...]
+#   scripts/in-debian.sh trixie|forky|forky-go COMMAND [ARGUMENT...]
+#
+# forky-go is forky with Go, containerd's sources and what they import, and a registry.
 #
 # The release is kept unchanged in .cache/debian; whatever the command writes to it is
 # discarded. Neither engine is started: the tests start their own.
@@ -16,32 +18,53 @@ die() {
   exit 1
 }
 
-usage="usage: scripts/in-debian.sh trixie|forky COMMAND [ARGUMENT...]"
+usage="usage: scripts/in-debian.sh trixie|forky|forky-go COMMAND [ARGUMENT...]"
 packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,dbus,docker-buildx,docker-cli
 packages+=,docker.io,iproute2,iptables,procps,runc,systemd
 release=${1:?$usage}
+suite=${release%-go}
 root=$PWD/.cache/debian/$release
+# Those that debootstrap cannot install: it does not resolve all of their dependencies.
+more=()
+if [[ $release != "$suite" ]]; then
+  more=(docker-registry gcc golang-github-containerd-containerd-dev golang-go libc6-dev lsof openssl pkg-config)
+fi
+wanted=("$packages" "${more[@]}")
 
 # A release that was installed with other packages is installed again.
-is_installed() { [[ -d $root && $(cat "$root.packages" 2>/dev/null) == "$packages" ]]; }
+is_installed() { [[ -d $root && $(cat "$root.packages" 2>/dev/null) == "${wanted[*]}" ]]; }
 
 install_release() {
   local scripts=/usr/share/debootstrap/scripts partial=$root.partial mirror
   command -v debootstrap >/dev/null || die "debootstrap is missing: run scripts/setup.sh debian"
   # An older debootstrap has no script for a newer release; the one for sid works.
-  local script=$release
-  [[ -e $scripts/$release ]] || script=sid
+  local script=$suite
+  [[ -e $scripts/$suite ]] || script=sid
   mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
   say "installing Debian $release with containerd and Docker into .cache (a few minutes, once)"
   rm -rf "$partial" "$root"
   mkdir -p "$partial"
-  debootstrap --variant=minbase "--include=$packages" "$release" "$partial" "$mirror" "$scripts/$script" \
+  debootstrap --variant=minbase "--include=$packages" "$suite" "$partial" "$mirror" "$scripts/$script" \
     >"$root.log" 2>&1 || {
     tail -n 20 "$root.log" >&2
     die "debootstrap failed; its log is $root.log"
   }
+  [[ ${#more[@]} -eq 0 ]] || install_more "$partial" >>"$root.log" 2>&1 || {
+    tail -n 20 "$root.log" >&2
+    die "apt-get failed; its log is $root.log"
+  }
   mv "$partial" "$root"
-  echo "$packages" >"$root.packages"
+  echo "${wanted[*]}" >"$root.packages"
+}
+
+# install_more ROOT: adds the packages that debootstrap cannot install. The release may be
+# older than its index allows.
+install_more() {
+  # shellcheck disable=SC2016 # The inner bash expands them.
+  unshare --mount --propagation private bash -c 'mount -t proc proc "$0/proc" && mount --bind /dev "$0/dev" &&
+    apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o Acquire::Check-Valid-Until=false) &&
+    chroot "$0" "${apt[@]}" update && chroot "$0" "${apt[@]}" install --yes --no-install-recommends "$@"' \
+    "$1" "${more[@]}"
 }
 
 # Runs as the first process of the namespaces: it reaps orphans, and its end ends
@@ -77,7 +100,7 @@ enter() {
 if [[ ${SSR_DEBIAN_RELEASE:-} == "$release" ]]; then
   enter "${@:2}"
 fi
-[[ $release == trixie || $release == forky ]] || die "$usage"
+[[ $release == trixie || $release == forky || $release == forky-go ]] || die "$usage"
 [[ $# -gt 1 ]] || die "$usage"
 [[ $EUID -eq 0 ]] || die "run this as root: it creates namespaces and mounts"
 is_installed || install_release

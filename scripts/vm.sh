@@ -114,7 +114,7 @@ INIT
   # Commands make cgroups of their own, below the root, and must not lose them.
   cat >"$units/session.service" <<'UNIT'
 [Unit]
-Requires=dbus.socket
+Wants=dbus.socket
 After=dbus.socket basic.target
 [Service]
 Type=oneshot

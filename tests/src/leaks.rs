@@ -67,6 +67,12 @@ pub fn process(command: &str) -> Option<u32> {
     all_processes().find(|(_, other)| other.trim_end() == command).map(|(pid, _)| pid)
 }
 
+/// The processes whose command line contains all the words.
+pub fn processes_with(words: &[&str]) -> Vec<u32> {
+    let matches = |command: &str| words.iter().all(|word| command.contains(word));
+    all_processes().filter(|(_, command)| matches(command)).map(|(pid, _)| pid).collect()
+}
+
 /// Every other process: its id and its command line.
 fn all_processes() -> impl Iterator<Item = (u32, String)> {
     let entries = fs::read_dir("/proc").expect("/proc");

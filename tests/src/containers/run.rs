@@ -150,6 +150,13 @@ impl<'a> Run<'a> {
 
     /// `ctr run --detach`, with the output in the given file.
     pub fn detach_to(self, log: PathBuf) -> Container<'a> {
+        let (container, output) = self.try_detach_to(log);
+        assert_eq!(output.code, 0, "{}{}{}", output.stdout, output.stderr, container.log());
+        container
+    }
+
+    /// The same, which may fail. What `ctr` has said comes with the container.
+    pub fn try_detach_to(self, log: PathBuf) -> (Container<'a>, Output) {
         let port = http::free_port();
         let run = self.env("SSR_LISTEN", &format!("127.0.0.1:{port}"));
         let uri = format!("file://{}", log.display());
@@ -157,8 +164,7 @@ impl<'a> Run<'a> {
         let mut container = Container::new(run.containerd, unique_id());
         (container.port, container.log) = (port, log);
         let output = shell::run(&mut run.command(&["run"], container.id(), &["--detach", "--log-uri", &uri]));
-        assert_eq!(output.code, 0, "{}{}{}", output.stdout, output.stderr, container.log());
-        container
+        (container, output)
     }
 
     /// `ctr container create`: a container without a task.

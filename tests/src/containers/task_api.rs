@@ -1,5 +1,5 @@
-//! Creates a task without starting it, as Docker and a kubelet do first. `ctr` has no
-//! command for that, so this calls containerd's task API.
+//! Creates a task without starting it, as Docker and a kubelet do first, and changes its
+//! limits. `ctr` has no commands for that, so this calls containerd's task API.
 
 use prost::Message;
 use tonic::codegen::http::uri::PathAndQuery;
@@ -17,6 +17,25 @@ struct CreateTaskRequest {
     #[prost(message, repeated, tag = "3")]
     rootfs: Vec<Mount>,
 }
+
+#[derive(Clone, PartialEq, Message)]
+struct Any {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct UpdateTaskRequest {
+    #[prost(string, tag = "1")]
+    container_id: String,
+    #[prost(message, optional, tag = "2")]
+    resources: Option<Any>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Empty {}
 
 #[derive(Clone, PartialEq, Message)]
 struct Mount {
@@ -53,6 +72,17 @@ impl Container<'_> {
         self.call::<_, CreateTaskResponse>("Create", request).pid
     }
 
+    /// Changes its limits to an OCI configuration's "resources".
+    ///
+    /// # Errors
+    /// What containerd answers if they are not changed.
+    pub fn update(&self, resources: &serde_json::Value) -> Result<(), String> {
+        let type_url = "types.containerd.io/opencontainers/runtime-spec/1/LinuxResources".to_owned();
+        let resources = Some(Any { type_url, value: resources.to_string().into_bytes() });
+        let request = UpdateTaskRequest { container_id: self.id().to_owned(), resources };
+        self.try_call::<_, Empty>("Update", request).map(drop)
+    }
+
     /// Starts a created task, and returns its process id.
     pub fn start_task(&self) -> u32 {
         self.call::<_, StartResponse>("Start", StartRequest { container_id: self.id().to_owned() }).pid
@@ -78,6 +108,14 @@ impl Container<'_> {
         Q: Message + Send + Sync + 'static,
         A: Message + Default + Send + Sync + 'static,
     {
+        self.try_call(method, request).unwrap_or_else(|error| panic!("{method}: {error}"))
+    }
+
+    fn try_call<Q, A>(&self, method: &str, request: Q) -> Result<A, String>
+    where
+        Q: Message + Send + Sync + 'static,
+        A: Message + Default + Send + Sync + 'static,
+    {
         let containerd = self.containerd();
         let path = PathAndQuery::try_from(format!("/containerd.services.tasks.v1.Tasks/{method}"));
         let mut request = tonic::Request::new(request);
@@ -93,6 +131,6 @@ impl Container<'_> {
             Ok::<A, Box<dyn std::error::Error>>(answer.into_inner())
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(answer).unwrap_or_else(|error| panic!("{method}: {error}"))
+        runtime.block_on(answer).map_err(|error| error.to_string())
     }
 }

@@ -58,6 +58,12 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
     )
 }
 
+/// For CRI, with the cgroup driver that is k3s's default.
+pub(super) fn for_cri_with_systemd(dir: &Path) -> String {
+    let runtime = "[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.ssr.options]";
+    format!("{}\n{runtime}\n  SystemdCgroup = true\n", for_cri(dir))
+}
+
 /// The image of the container that holds a pod's namespaces. It is the tests' Linux
 /// image, whose default command only sleeps.
 pub(super) const PAUSE: &str = "docker.io/library/pause:latest";

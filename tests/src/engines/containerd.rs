@@ -2,6 +2,7 @@
 //! all of them go when the value is dropped.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -39,6 +40,8 @@ pub struct Containerd {
     dir: tempfile::TempDir,
     namespace: String,
     cgroup: String,
+    /// Whether its processes are in a PID namespace of their own.
+    own_pids: bool,
     init: Child,
     /// What was mounted before the first container.
     mounts: Vec<String>,
@@ -49,12 +52,24 @@ pub struct Containerd {
 impl Containerd {
     /// Starts a containerd for one test, which may restart or kill it.
     pub fn start() -> Self {
-        Self::start_with(config::for_ctr, None)
+        Self::start_with(config::for_ctr, None, true)
     }
 
     /// Starts a containerd that serves CRI, as a kubelet needs it.
     pub fn start_for_cri() -> Self {
-        Self::start_with(config::for_cri, Some("k8s.io"))
+        Self::start_with(config::for_cri, Some("k8s.io"), true)
+    }
+
+    /// Starts a containerd whose containers systemd can manage: that knows their processes
+    /// by the ids of its own PID namespace. `ctr --runc-systemd-cgroup` works only with the
+    /// runtime that is called `io.containerd.runc.v2`, so that is ours here.
+    pub fn start_beside_systemd() -> Self {
+        Self::start_with(config::for_ctr, None, false)
+    }
+
+    /// The same for CRI.
+    pub fn start_for_cri_beside_systemd() -> Self {
+        Self::start_with(config::for_cri_with_systemd, Some("k8s.io"), false)
     }
 
     /// The containerd that all tests running at the same time share.
@@ -63,7 +78,7 @@ impl Containerd {
         SHARED.get(Self::start)
     }
 
-    fn start_with(configure: fn(&Path) -> String, namespace: Option<&str>) -> Self {
+    fn start_with(configure: fn(&Path) -> String, namespace: Option<&str>, own_pids: bool) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         check_requirements();
         let dir =
@@ -73,11 +88,18 @@ impl Containerd {
         let config = dir.path().join("config.toml");
         fs::write(&config, configure(dir.path())).expect("a configuration file");
         let log = fs::File::create(dir.path().join("containerd.log")).expect("a log file");
+        let mut path = under_test::search_path();
+        if !own_pids {
+            let shim = under_test::binaries().join("containerd-shim-ssr-v1");
+            symlink(shim, dir.path().join("containerd-shim-runc-v2")).expect("a link");
+            path = format!("{}:{}", dir.path().display(), path.display()).into();
+        }
         let init = Command::new("unshare")
-            .args(["--mount", "--propagation=private", "--pid", "--fork"])
-            .args(["--mount-proc", "--kill-child", "bash", "-c", INIT])
+            .args(["--mount", "--propagation=private", "--fork", "--kill-child"])
+            .args(if own_pids { &["--pid", "--mount-proc"][..] } else { &[] })
+            .args(["bash", "-c", INIT])
             .arg(config)
-            .env("PATH", under_test::search_path())
+            .env("PATH", path)
             .env("SSR_NODE_CONFIG", dir.path().join(NODE_CONFIG))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
@@ -90,6 +112,7 @@ impl Containerd {
             namespace: namespace.unwrap_or(&cgroup).to_owned(),
             dir,
             cgroup,
+            own_pids,
             init,
             mounts: Vec::new(),
             site: OnceLock::new(),
@@ -174,12 +197,19 @@ impl Containerd {
 
     /// A container's shim, by its process id in this process's namespace.
     pub fn shim_pid(&self, container: &str) -> u32 {
-        let option = format!(" -id {container} ");
-        let found = leaks::descendants(self.init_pid()).into_iter().find(|pid| {
-            let command = leaks::command(*pid);
-            command.contains("containerd-shim") && command.contains(&option)
-        });
-        found.unwrap_or_else(|| panic!("{container} has no shim"))
+        let shims = self.shims_of(container);
+        *shims.first().unwrap_or_else(|| panic!("{container} has no shim"))
+    }
+
+    /// The shims that are running for a container.
+    pub fn shims_of(&self, container: &str) -> Vec<u32> {
+        let (dir, option) = (self.dir.path().to_string_lossy(), format!(" -id {container} "));
+        leaks::processes_with(&["containerd-shim", &dir, &option])
+    }
+
+    /// The shims of all its containers.
+    pub fn shims(&self) -> Vec<u32> {
+        leaks::processes_with(&["containerd-shim", &self.dir.path().to_string_lossy(), " -id "])
     }
 
     /// Sends containerd a signal that stops it, and waits until its successor answers.
@@ -252,6 +282,11 @@ impl Containerd {
     fn stop(&mut self) {
         let _ = self.init.kill();
         let _ = self.init.wait();
+        if !self.own_pids {
+            for pid in leaks::processes_with(&[&self.dir.path().to_string_lossy()]) {
+                shell::run(Command::new("kill").args(["-KILL", &pid.to_string()]));
+            }
+        }
         leaks::remove_cgroups(&self.cgroup);
         // The kernel kills the namespace's processes one by one, some time later.
         let left = || leaks::left_by_engine(self.dir.path(), &self.cgroup);

@@ -59,21 +59,44 @@ impl<'a> Cri<'a> {
     /// Runs a pod without containers, each of which will have its own PID namespace.
     /// `ports` pairs container ports with the host ports that lead to them.
     pub fn run_pod(&self, name: &str, ports: &[(i32, i32)]) -> Pod<'_> {
-        self.run_pod_with(name, ports, NamespaceMode::Container)
+        let parent = self.cgroup_parent(name);
+        let pids = NamespaceOption { pid: NamespaceMode::Container.into(), ..Default::default() };
+        self.run_pod_with(name, ports, parent, pids)
     }
 
     /// Runs a pod without containers, which will share a PID namespace.
     pub fn run_pod_with_shared_pids(&self, name: &str) -> Pod<'_> {
-        self.run_pod_with(name, &[], NamespaceMode::Pod)
+        let pids = NamespaceOption { pid: NamespaceMode::Pod.into(), ..Default::default() };
+        self.run_pod_with(name, &[], self.cgroup_parent(name), pids)
     }
 
-    fn run_pod_with(&self, name: &str, ports: &[(i32, i32)], pid: NamespaceMode) -> Pod<'_> {
+    /// Runs a pod without containers in a slice of systemd's and in the node's network.
+    pub fn run_pod_in_slice(&self, name: &str, slice: &str) -> Pod<'_> {
+        let on_node = NamespaceOption {
+            network: NamespaceMode::Node.into(),
+            pid: NamespaceMode::Container.into(),
+            ..Default::default()
+        };
+        self.run_pod_with(name, &[], slice.to_owned(), on_node)
+    }
+
+    fn cgroup_parent(&self, name: &str) -> String {
+        format!("/{}/pod-{name}", self.containerd.cgroup())
+    }
+
+    fn run_pod_with(
+        &self,
+        name: &str,
+        ports: &[(i32, i32)],
+        cgroup_parent: String,
+        namespaces: NamespaceOption,
+    ) -> Pod<'_> {
         let ports = ports.iter().map(|(container_port, host_port)| PortMapping {
             container_port: *container_port,
             host_port: *host_port,
             ..Default::default()
         });
-        let namespaces = NamespaceOption { pid: pid.into(), ..Default::default() };
+        let on_node = namespaces.network == i32::from(NamespaceMode::Node);
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: name.to_owned(),
@@ -81,11 +104,12 @@ impl<'a> Cri<'a> {
                 namespace: "default".to_owned(),
                 attempt: 0,
             }),
-            hostname: name.to_owned(),
+            // In the node's network the hostname is the node's.
+            hostname: if on_node { String::new() } else { name.to_owned() },
             log_directory: self.containerd.dir().join(name).to_str().expect("an ordinary path").to_owned(),
             port_mappings: ports.collect(),
             linux: Some(LinuxPodSandboxConfig {
-                cgroup_parent: format!("/{}/pod-{name}", self.containerd.cgroup()),
+                cgroup_parent,
                 security_context: Some(LinuxSandboxSecurityContext {
                     namespace_options: Some(namespaces.clone()),
                     ..Default::default()
@@ -221,6 +245,11 @@ pub struct PodContainer<'a> {
 }
 
 impl PodContainer<'_> {
+    /// The container's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Starts the container.
     pub fn start(&self) -> Result<(), Status> {
         let request = StartContainerRequest { container_id: self.id.clone() };
