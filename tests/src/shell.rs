@@ -36,9 +36,18 @@ pub fn run(command: &mut Command) -> Output {
     run_with_input(command, "", || true)
 }
 
+/// Runs a command to completion, without input, within a limit of its own.
+pub fn run_within(command: &mut Command, limit: Duration) -> Output {
+    complete(command, "", || true, limit)
+}
+
 /// Runs a command to completion. Writes `input` to its standard input and closes it as
 /// soon as `ready` holds.
 pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bool) -> Output {
+    complete(command, input, ready, HANG_TIMEOUT)
+}
+
+fn complete(command: &mut Command, input: &str, ready: impl Fn() -> bool, limit: Duration) -> Output {
     let shown = format!("{command:?}");
     let mut child = command
         .stdin(Stdio::piped())
@@ -53,7 +62,7 @@ pub fn run_with_input(command: &mut Command, input: &str, ready: impl Fn() -> bo
     // A command that does not read its input may already have exited.
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);
-    let status = wait_for(&mut child, HANG_TIMEOUT);
+    let status = wait_for(&mut child, limit);
     let (stdout, stderr) = (stdout.join().expect("text"), stderr.join().expect("text"));
     let Some(status) = status else {
         panic!("{shown} hangs\n{stdout}{stderr}");

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::container::{Container, Exited, unique_id};
 use crate::engines::Containerd;
@@ -150,20 +151,21 @@ impl<'a> Run<'a> {
 
     /// `ctr run --detach`, with the output in the given file.
     pub fn detach_to(self, log: PathBuf) -> Container<'a> {
-        let (container, output) = self.try_detach_to(log);
+        let (container, output) = self.try_detach_to(log, shell::HANG_TIMEOUT);
         assert_eq!(output.code, 0, "{}{}{}", output.stdout, output.stderr, container.log());
         container
     }
 
-    /// The same, which may fail. What `ctr` has said comes with the container.
-    pub fn try_detach_to(self, log: PathBuf) -> (Container<'a>, Output) {
+    /// The same, which may fail within a limit. What `ctr` has said comes with the container.
+    pub fn try_detach_to(self, log: PathBuf, limit: Duration) -> (Container<'a>, Output) {
         let port = http::free_port();
         let run = self.env("SSR_LISTEN", &format!("127.0.0.1:{port}"));
         let uri = format!("file://{}", log.display());
         // Made first, so that a start that fails is cleaned up when it is dropped.
         let mut container = Container::new(run.containerd, unique_id());
         (container.port, container.log) = (port, log);
-        let output = shell::run(&mut run.command(&["run"], container.id(), &["--detach", "--log-uri", &uri]));
+        let mut command = run.command(&["run"], container.id(), &["--detach", "--log-uri", &uri]);
+        let output = shell::run_within(&mut command, limit);
         (container, output)
     }
 
