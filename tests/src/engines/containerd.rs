@@ -207,9 +207,10 @@ impl Containerd {
         leaks::processes_with(&["containerd-shim", &dir, &option])
     }
 
-    /// The shims of all its containers.
+    /// The shims of all its containers, without those that containerd runs to clean up.
     pub fn shims(&self) -> Vec<u32> {
-        leaks::processes_with(&["containerd-shim", &self.dir.path().to_string_lossy(), " -id "])
+        let shims = leaks::processes_with(&["containerd-shim", &self.dir.path().to_string_lossy(), " -id "]);
+        shims.into_iter().filter(|pid| !leaks::command(*pid).trim_end().ends_with(" delete")).collect()
     }
 
     /// Sends containerd a signal that stops it, and waits until its successor answers.
