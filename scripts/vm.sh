@@ -164,7 +164,7 @@ chmod +x "$work/exchange/init"
 make_session "$work/exchange/session" "$@"
 say "starting a virtual machine with cgroup v2"
 share() { echo "local,path=$1,mount_tag=$2,security_model=none,$3"; }
-timeout 1800 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -nic none \
+timeout 3600 qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3072 -nic none \
   -kernel "$kernel"/boot/vmlinuz-* -initrd "$work/initramfs.gz" -append "console=ttyS0 quiet loglevel=1 panic=-1 TERM=dumb" \
   -virtfs "$(share "$root" release readonly=on)" -virtfs "$(share "$PWD" repository multidevs=remap)" \
   -virtfs "$(share "$work/exchange" exchange multidevs=remap)" \
