@@ -36,9 +36,7 @@ impl CompilerCgroup {
     /// Those that killed processes have left are removed.
     pub fn create() -> Result<Self> {
         remove_empty();
-        // A pid is one in its namespace only, and several of those can share the cgroups.
-        let namespace = fs::metadata("/proc/self/ns/pid").context("/proc/self/ns/pid")?.ino();
-        let name = format!("{}-{namespace}", std::process::id());
+        let name = name_for(std::process::id())?;
         manager(&name).map(|_| Self { name })
     }
 
@@ -66,10 +64,28 @@ impl Drop for CompilerCgroup {
     }
 }
 
+/// The name of the cgroup of a compiler that the process of this pid has started. A pid is
+/// one in its namespace only, and several of those can share the cgroups.
+fn name_for(pid: u32) -> Result<String> {
+    let namespace = fs::metadata("/proc/self/ns/pid").context("/proc/self/ns/pid")?.ino();
+    Ok(format!("{pid}-{namespace}"))
+}
+
+/// Removes the cgroup that a process of this pid has left when it was killed. Its compiler
+/// ends a moment later. `true` if there is none now.
+pub fn remove_left_by(pid: u32) -> bool {
+    let Ok(name) = name_for(pid) else { return true };
+    let left: Vec<PathBuf> =
+        all().filter(|directory| directory.ends_with(&name) && fs::remove_dir(directory).is_err()).collect();
+    left.iter().all(|directory| !directory.exists())
+}
+
 /// Moves this process into the cgroup, and limits it.
 pub fn join(name: &str) -> Result<()> {
     let manager = manager(name)?;
-    manager.add_task(Pid::this()).context("cannot join the compiler's cgroup")?;
+    // Somebody else who finds it empty, a moment after it was made, removes it.
+    let joined = manager.add_task(Pid::this()).or_else(|_| manager.add_task(Pid::this()));
+    joined.context("cannot join the compiler's cgroup")?;
     let resources = limits()?;
     let options = ControllerOpt {
         resources: &resources,
@@ -109,9 +125,16 @@ fn manager(name: &str) -> Result<AnyCgroupManager> {
     create_cgroup_manager(config).context("cannot find the compiler's cgroup")
 }
 
-/// Removes the cgroups of compilers whose parents were killed. Those in use stay: the kernel
-/// removes empty ones only.
+/// Removes the cgroups of compilers whose parents and shims were killed. Those in use stay:
+/// the kernel removes empty ones only.
 fn remove_empty() {
+    for directory in all() {
+        let _ = fs::remove_dir(directory);
+    }
+}
+
+/// The directories of all cgroups of compilers, of each hierarchy.
+fn all() -> impl Iterator<Item = PathBuf> {
     let root = Path::new(DEFAULT_CGROUP_ROOT);
     let children = |directory: PathBuf| {
         fs::read_dir(directory)
@@ -123,7 +146,5 @@ fn remove_empty() {
     };
     // cgroup v2, or the controllers of v1.
     let hierarchies = [root.to_owned()].into_iter().chain(children(root.to_owned()));
-    for directory in hierarchies.flat_map(|hierarchy| children(hierarchy.join(PARENT))) {
-        let _ = fs::remove_dir(directory);
-    }
+    hierarchies.flat_map(move |hierarchy| children(hierarchy.join(PARENT)))
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -11,7 +12,12 @@ use ssr_code_cache::node_config::{CACHE_DIR, NodeConfig};
 use ssr_wasm::memory_trim;
 
 use super::lookup::{self, CachePlace};
+use crate::cgroup::of_compilers;
 use crate::reaper::Reaper;
+
+/// How often, and how many times, to try to remove the cgroup of a compiler that is ending.
+const CGROUP_RETRY: Duration = Duration::from_millis(50);
+const CGROUP_ATTEMPTS: usize = 40;
 
 /// The process that provides code to one process of a container. It ends when this is
 /// dropped, if it has not before.
@@ -35,6 +41,12 @@ impl Provider {
         tokio::spawn(async move {
             // Fails if nothing is reaped any more.
             let _ = exit.await;
+            for _ in 0..CGROUP_ATTEMPTS {
+                if of_compilers::remove_left_by(pid.unsigned_abs()) {
+                    break;
+                }
+                tokio::time::sleep(CGROUP_RETRY).await;
+            }
             // The container runs now, and the shim mostly waits.
             memory_trim::trim_after_start().await;
         });

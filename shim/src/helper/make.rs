@@ -12,7 +12,7 @@ use super::command::{Done, ModuleFile, OwnOptions, ProcessStdio};
 use super::error_chain::error_chain;
 use super::executor::OwnExecutor;
 use super::inherited_fds;
-use super::root::{ROOT, restrict_root};
+use super::root::restrict_root;
 use crate::cgroup::Cgroup;
 use crate::cgroup::paths::unified;
 use crate::io::stdio;
@@ -33,7 +33,7 @@ pub fn create(
     module: &ModuleFile,
 ) -> Result<Done> {
     let mut spec = spec::load(bundle)?;
-    let root = bundle.join(ROOT);
+    let root = spec::root(&spec, bundle)?;
     let kind = match (module, ContainerKind::of(&spec, &root)) {
         (ModuleFile::Layer(_), _) => ContainerKind::Site,
         (ModuleFile::Expected, Err(Unusable::Missing(_))) if spec::names_module(&spec) => {
@@ -47,7 +47,7 @@ pub fn create(
         ContainerKind::Sandbox => OwnExecutor::Pause,
         ContainerKind::Site => OwnExecutor::Site,
     };
-    restrict_root(&root)?;
+    let root = restrict_root(bundle, &root, &mut spec)?;
     own_process::prepare(&mut spec, &root, unified())?;
     if let ModuleFile::Layer(module) = module {
         own_process::add_module(&mut spec, module)?;

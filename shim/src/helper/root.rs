@@ -1,9 +1,11 @@
 //! The root filesystem's mounts.
 
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::mount;
+use libcontainer::oci_spec::runtime::Spec;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
@@ -32,7 +34,20 @@ pub fn mount_root(bundle: &Path, mounts: &[RootMount]) -> Result<()> {
 
 /// Makes the image's device nodes and set-user-id programs ineffective: a site needs none,
 /// and could serve the node's disk as an asset.
-pub fn restrict_root(bundle_root: &Path) -> Result<()> {
+///
+/// The root is the bundle's, or one that its configuration names elsewhere, as Docker's does:
+/// that is then mounted into the bundle. Returns where it is.
+pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<PathBuf> {
+    let none = None::<&str>;
+    let of_bundle = bundle.join(ROOT);
+    if !same_file(root, &of_bundle) {
+        nix::mount::mount(Some(root), &of_bundle, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)
+            .with_context(|| format!("cannot mount '{}' at '{}'", root.display(), of_bundle.display()))?;
+        let mut changed = spec.root().clone().unwrap_or_default();
+        changed.set_path(of_bundle.clone());
+        spec.set_root(Some(changed));
+    }
+    let bundle_root = of_bundle.as_path();
     let describe = || format!("cannot remount '{}' without devices", bundle_root.display());
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
     // The others stay as they are.
@@ -48,7 +63,13 @@ pub fn restrict_root(bundle_root: &Path) -> Result<()> {
             flags |= flag;
         }
     }
-    nix::mount::mount(None::<&str>, bundle_root, None::<&str>, flags, None::<&str>).with_context(describe)
+    nix::mount::mount(none, bundle_root, none, flags, none).with_context(describe)?;
+    Ok(of_bundle)
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| path.metadata().map(|metadata| (metadata.dev(), metadata.ino())).ok();
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 pub fn unmount_root(bundle: &Path) -> Result<()> {

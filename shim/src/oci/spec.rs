@@ -11,6 +11,12 @@ pub fn load(bundle: &Path) -> Result<Spec> {
     Spec::load(&file).with_context(|| format!("cannot read '{}'", file.display()))
 }
 
+/// Where the container's root filesystem is.
+pub fn root(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
+    let root = spec.root().as_ref().context("the configuration names no root filesystem")?;
+    Ok(bundle.join(root.path()))
+}
+
 /// The PID namespace of the container's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PidNamespace {

@@ -1,0 +1,60 @@
+//! What `docker run` cannot give a site, or could only give it wrongly, is refused in a
+//! sentence that says what to do.
+
+use ssr_e2e::{Docker, http, shell};
+
+/// Asserts that `docker run` with these options fails, and says all the words.
+fn assert_refused(docker: &Docker, options: &str, words: &[&str]) {
+    let output = docker.try_sh(&format!("docker run --rm {options}"));
+    assert_ne!(output.code, 0, "{options}");
+    for word in words {
+        assert!(output.stderr.contains(word), "no {word:?} for {options}: {}", output.stderr);
+    }
+    assert!(!output.stderr.contains("panicked"), "{}", output.stderr);
+}
+
+#[test]
+fn too_low_a_limit_of_processes_says_which_one_suffices() {
+    let docker = Docker::shared();
+    for limit in [1, 2, 4, 7] {
+        assert_refused(&docker, &format!("--pids-limit {limit} $site"), &["limit of", "--pids-limit 8"]);
+    }
+    let _web = docker.named("few-tasks");
+    let port = http::free_port();
+    docker.sh(&format!("docker run -d --name few-tasks --pids-limit 8 -p 127.0.0.1:{port}:8080 $site"));
+    let answers =
+        || http::try_get(&format!("http://127.0.0.1:{port}/")).ok().filter(|page| page.status == 200);
+    assert!(shell::poll(answers).is_some(), "a site does not serve with the limit that its error names");
+    assert_eq!(docker.try_sh("docker exec few-tasks ssr health").code, 0);
+}
+
+#[test]
+fn another_init_process_is_refused_with_advice() {
+    assert_refused(&Docker::shared(), "--init $site", &["/ssr.wasm", "without --init"]);
+}
+
+#[test]
+fn a_file_mounted_over_a_directory_is_named() {
+    assert_refused(
+        &Docker::shared(),
+        "-v /etc/passwd:/dist:ro $site",
+        &["'/etc/passwd'", "'/dist'", "directory"],
+    );
+}
+
+#[test]
+fn mounts_that_would_reach_the_node_are_refused() {
+    let docker = Docker::shared();
+    assert_refused(&docker, "-v /tmp:/volume:rshared $site", &["rshared", "/volume"]);
+    assert_refused(&docker, "-v /tmp:/proc/sys:ro $site", &["/proc/sys"]);
+}
+
+#[test]
+fn a_shell_in_a_sites_container_is_refused_with_advice() {
+    let docker = Docker::shared();
+    let _web = docker.named("no-shell");
+    docker.sh("docker run -d --name no-shell $site");
+    let output = docker.try_sh("docker exec no-shell sh");
+    assert_ne!(output.code, 0);
+    assert!((output.stdout + &output.stderr).contains("kubectl debug"));
+}
