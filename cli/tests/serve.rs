@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::symlink;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -83,6 +84,40 @@ fn a_missing_immutable_asset_is_neither_cached_nor_rendered() {
     let miss = server.get("/assets/app-old.js");
     assert_eq!((miss.status, miss.header("cache-control")), (404, Some("no-store")));
     assert!(!miss.text().contains("page /assets"));
+}
+
+#[test]
+fn an_asset_replaced_by_something_else_is_not_sent_and_named_once_in_the_log() {
+    let files = ["link", "fifo", "directory", "gone", "kept"];
+    let server = Server::start(SITE, &files.map(|name| (name, "asset")), &[]);
+    let path = |name: &str| server.assets().join(name);
+    for name in ["link", "fifo", "directory", "gone"] {
+        assert_eq!(server.get(&format!("/{name}")).text(), "asset");
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    symlink("../entry.js", path("link")).unwrap();
+    std::fs::create_dir(path("directory")).unwrap();
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    for name in ["link", "fifo", "directory", "gone"] {
+        for _ in 0..2 {
+            let answer = server.get(&format!("/{name}"));
+            assert_eq!((answer.status, answer.header("cache-control")), (404, Some("no-store")), "{name}");
+            assert!(!answer.text().contains("export default"), "{name}");
+        }
+    }
+    std::fs::remove_file(path("link")).unwrap();
+    symlink(path("kept"), path("link")).unwrap();
+    assert_eq!(server.get("/link").text(), "asset");
+    let (_, log) = server.stop();
+    for (name, reason) in [
+        ("link", "a link that leads out of the directory of assets"),
+        ("fifo", "not a regular file"),
+        ("directory", "not a regular file"),
+        ("gone", "does not exist any more"),
+    ] {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(&format!("/dist/{name} is"))).collect();
+        assert!(lines.len() == 1 && lines[0].contains(reason), "{name}: {lines:?}\n{log}");
+    }
 }
 
 #[test]

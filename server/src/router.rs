@@ -69,12 +69,14 @@ impl Router {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let immutable = !self.immutable_prefix.is_empty() && path.starts_with(&self.immutable_prefix);
         match self.assets.find(path) {
-            Found::Asset(asset) if is_read => {
-                assets::respond(asset, &request, immutable).unwrap_or_else(|error| {
+            Found::Asset(asset) if is_read => match assets::respond(asset, &request, immutable) {
+                Ok(Some(response)) => response,
+                Ok(None) => error_page(StatusCode::NOT_FOUND, id),
+                Err(error) => {
                     log::error!("[{id}] {path}: cannot read the asset: {error}");
                     error_page(StatusCode::INTERNAL_SERVER_ERROR, id)
-                })
-            }
+                }
+            },
             Found::Directory if is_read => redirect_to_directory(&request),
             // Not a page: caches would keep it in place of an asset of another release.
             _ if immutable && is_read => error_page(StatusCode::NOT_FOUND, id),

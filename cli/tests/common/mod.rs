@@ -127,6 +127,11 @@ impl Server {
         &self.address
     }
 
+    /// The directory of assets.
+    pub fn assets(&self) -> PathBuf {
+        self.directory.path().join("dist")
+    }
+
     pub fn get(&self, path: &str) -> Answer {
         self.get_with(path, "x-nothing: 1")
     }

@@ -4,15 +4,17 @@
 //! it is found there. So nothing outside the directory can be named, and telling an
 //! asset from a page costs one look-up.
 
-use std::collections::HashMap;
-use std::fs;
-use std::io;
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
 use percent_encoding::percent_decode_str;
 
+use super::directory::{Directory, OpenError};
 use super::media_type::media_type;
 use crate::error::ServeError;
 
@@ -26,11 +28,13 @@ const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
 /// A file on disk.
 #[derive(Debug)]
 pub struct Variant {
-    /// Its path.
-    pub path: PathBuf,
     /// The content coding; `None` for the file itself.
     pub coding: Option<&'static str>,
+    /// Its path below the directory of assets.
+    path: PathBuf,
+    directory: Arc<Directory>,
     tag: OnceLock<HeaderValue>,
+    warned: AtomicBool,
 }
 
 /// An asset: a file, its compressed siblings and its media type.
@@ -65,39 +69,36 @@ impl Assets {
     pub fn index(root: &Path) -> Result<Self, ServeError> {
         let error =
             |source| ServeError::Read { what: "the directory of assets", path: root.to_owned(), source };
-        let base = fs::canonicalize(root).map_err(error)?;
-        if !base.is_dir() {
-            return Err(error(io::ErrorKind::NotADirectory.into()));
-        }
-        let mut files = Vec::new();
-        collect(&base, &base, "", &mut files).map_err(error)?;
-        let names: std::collections::HashSet<String> = files.iter().map(|(name, _)| name.clone()).collect();
-        let mut assets = Self::default();
-        for (name, path) in files {
+        let directory = Arc::new(Directory::open(root).map_err(error)?);
+        let mut names = HashSet::new();
+        collect(&directory.path, &directory.path, "", &mut names).map_err(error)?;
+        let mut by_path = HashMap::new();
+        for name in &names {
+            let variant = |ending: &str, coding| Variant {
+                coding,
+                path: PathBuf::from(format!("{}{ending}", name.trim_start_matches('/'))),
+                directory: directory.clone(),
+                tag: OnceLock::new(),
+                warned: AtomicBool::new(false),
+            };
             let is_sibling = CODINGS.iter().any(|(_, ending)| {
                 name.strip_suffix(ending)
                     .and_then(|rest| rest.strip_suffix('.'))
                     .is_some_and(|rest| names.contains(rest))
             });
-            if is_sibling || (name == "/index.html" && is_template(&path).map_err(error)?) {
+            let file = variant("", None);
+            if is_sibling || (name == "/index.html" && is_template(&file)?) {
                 continue;
             }
-            let mut variants = vec![Variant { path: path.clone(), coding: None, tag: OnceLock::new() }];
-            for (coding, ending) in CODINGS {
-                if names.contains(&format!("{name}.{ending}")) {
-                    let mut sibling = path.clone().into_os_string();
-                    sibling.push(format!(".{ending}"));
-                    variants.push(Variant {
-                        path: sibling.into(),
-                        coding: Some(coding),
-                        tag: OnceLock::new(),
-                    });
-                }
-            }
-            let media_type = media_type(&path);
-            assets.by_path.insert(name, Asset { variants, media_type });
+            let media_type = media_type(&file.path);
+            let siblings = CODINGS.into_iter().filter_map(|(coding, ending)| {
+                let ending = format!(".{ending}");
+                names.contains(&format!("{name}{ending}")).then(|| variant(&ending, Some(coding)))
+            });
+            let variants = std::iter::once(file).chain(siblings).collect();
+            by_path.insert(name.clone(), Asset { variants, media_type });
         }
-        Ok(assets)
+        Ok(Self { by_path })
     }
 
     /// Finds what `path`, percent-encoded as in a URL, names.
@@ -120,17 +121,34 @@ impl Assets {
 }
 
 impl Variant {
+    /// Opens it.
+    pub fn open(&self) -> Result<(File, Metadata), OpenError> {
+        self.directory.open_file(&self.path)
+    }
+
+    /// Its whole path.
+    pub fn full_path(&self) -> PathBuf {
+        self.directory.path.join(&self.path)
+    }
+
+    /// Logs why it is not sent: once, for it may be asked for very often.
+    pub fn warn_once(&self, error: &OpenError) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            log::warn!("assets: {} is answered 404: {error}", self.full_path().display());
+        }
+    }
+
     /// A strong entity tag: a hash of the content, computed once. (Times and sizes do not
-    /// tell releases apart: all files of an image layer may bear the same time.)
-    pub fn tag(&self) -> io::Result<HeaderValue> {
+    /// tell releases apart: all files of an image layer may bear the same time.) `file` is
+    /// what [`open`](Self::open) returned.
+    pub fn tag(&self, mut file: &File) -> io::Result<HeaderValue> {
         if let Some(tag) = self.tag.get() {
             return Ok(tag.clone());
         }
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        let mut file = fs::File::open(&self.path)?;
         let mut buffer = vec![0; 64 << 10];
         loop {
-            match io::Read::read(&mut file, &mut buffer)? {
+            match file.read(&mut buffer)? {
                 0 => break,
                 read => hash.update(&buffer[..read]),
             }
@@ -142,22 +160,21 @@ impl Variant {
 }
 
 /// Whether an index.html has an outlet for rendered pages.
-fn is_template(path: &Path) -> io::Result<bool> {
-    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+fn is_template(file: &Variant) -> Result<bool, ServeError> {
+    let error = |source| ServeError::Read { what: "the asset", path: file.full_path(), source };
+    let mut bytes = Vec::new();
+    let (mut file, _) = file.open().map_err(|reason| error(io::Error::other(reason)))?;
+    file.read_to_end(&mut bytes).map_err(error)?;
+    let text = String::from_utf8_lossy(&bytes);
     Ok(text.split("<!--").skip(1).any(|comment| {
         let name = comment.split("-->").next().unwrap_or_default().trim();
         OUTLETS.contains(&name)
     }))
 }
 
-/// Collects the files below `directory` with their paths below `base`, which begin with a
-/// slash.
-fn collect(
-    base: &Path,
-    directory: &Path,
-    prefix: &str,
-    files: &mut Vec<(String, PathBuf)>,
-) -> io::Result<()> {
+/// Collects the paths of the files below `directory`: below `base`, with a slash at the
+/// front.
+fn collect(base: &Path, directory: &Path, prefix: &str, files: &mut HashSet<String>) -> io::Result<()> {
     let mut entries = fs::read_dir(directory)?.collect::<io::Result<Vec<_>>>()?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
@@ -189,7 +206,7 @@ fn collect(
             }
             collect(base, &path, &name, files)?;
         } else if kind.is_file() {
-            files.push((name, path));
+            files.insert(name);
         }
     }
     Ok(())
@@ -270,7 +287,10 @@ mod tests {
     fn tags_follow_the_content() {
         let (_root, assets) = tree(&[("a", "same"), ("b", "same"), ("c", "else")]);
         let tag = |path| match assets.find(path) {
-            Found::Asset(asset) => asset.variants[0].tag().unwrap(),
+            Found::Asset(asset) => {
+                let file = &asset.variants[0];
+                file.tag(&file.open().unwrap().0).unwrap()
+            }
             _ => panic!("no asset"),
         };
         assert_eq!(tag("/a"), tag("/b"));

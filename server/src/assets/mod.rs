@@ -1,5 +1,6 @@
 //! The site's static files.
 
+mod directory;
 mod index;
 mod media_type;
 mod negotiate;

@@ -12,6 +12,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Request, Response};
 use http_serve::{BoxError, ChunkedReadFile, Entity};
 
+use super::directory::OpenError;
 use super::index::{Asset, Variant};
 use super::negotiate::negotiate;
 use crate::body::{Body, boxed};
@@ -25,14 +26,15 @@ struct AssetEntity {
 }
 
 impl AssetEntity {
-    fn open(asset: &Asset, variant: &Variant) -> io::Result<Self> {
+    fn open(asset: &Asset, variant: &Variant) -> Result<Self, OpenError> {
+        let (file, metadata) = variant.open()?;
+        let tag = variant.tag(&file)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, asset.media_type.clone());
         if let Some(coding) = variant.coding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        let file = File::new(std::fs::File::open(&variant.path)?, headers)?;
-        Ok(Self { file, tag: variant.tag()? })
+        Ok(Self { file: File::new_with_metadata(file, &metadata, headers)?, tag })
     }
 }
 
@@ -65,11 +67,22 @@ impl Entity for AssetEntity {
     }
 }
 
-/// Answers `request` with `asset`. `immutable` says that its name changes with its
-/// content.
-pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::Result<Response<Body>> {
+/// Answers `request` with `asset`, or not at all if there is no file any more that may be
+/// sent. `immutable` says that the asset's name changes with its content.
+pub fn respond<B>(
+    asset: &Asset,
+    request: &Request<B>,
+    immutable: bool,
+) -> io::Result<Option<Response<Body>>> {
     let variant = negotiate(asset, request.headers());
-    let entity = tokio::task::block_in_place(|| AssetEntity::open(asset, variant))?;
+    let entity = match tokio::task::block_in_place(|| AssetEntity::open(asset, variant)) {
+        Ok(entity) => entity,
+        Err(OpenError::System(error)) => return Err(error),
+        Err(error) => {
+            variant.warn_once(&error);
+            return Ok(None);
+        }
+    };
     let mut response = http_serve::serve(entity, request).map(boxed);
     let caching = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = response.headers_mut();
@@ -78,5 +91,5 @@ pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::R
     if asset.variants.len() > 1 {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    Ok(response)
+    Ok(Some(response))
 }
