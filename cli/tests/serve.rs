@@ -121,6 +121,22 @@ fn an_asset_replaced_by_something_else_is_not_sent_and_named_once_in_the_log() {
 }
 
 #[test]
+fn nothing_that_a_request_leaves_in_the_site_is_there_for_the_next_one() {
+    let site = "
+export default { fetch() {
+  globalThis.count = (globalThis.count ?? 0) + 1;
+  Array.prototype.left = (Array.prototype.left ?? 0) + 1;
+  return new Response(`${globalThis.count} ${[].left}`);
+} };";
+    // One render thread, so that the second request is rendered where the first one was.
+    let server = Server::start(site, &[], &["--render-threads", "1"]);
+    for _ in 0..5 {
+        assert_eq!(server.get("/").text(), "1 1");
+    }
+    assert_eq!(server.render_threads(), 1);
+}
+
+#[test]
 fn method_body_and_headers_reach_the_site_unless_the_body_is_too_large() {
     let server = start(&["--max-body-size", "1KiB"]);
     let answer = server.send("POST /echo HTTP/1.1\r\nx-a: b", "grüße".as_bytes());
