@@ -7,11 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use http::HeaderValue;
+use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
 
 use super::directory::{Directory, OpenError};
@@ -33,9 +35,13 @@ pub struct Variant {
     /// Its path below the directory of assets.
     path: PathBuf,
     directory: Arc<Directory>,
-    tag: OnceLock<HeaderValue>,
+    tag: Mutex<Option<(Stamp, HeaderValue)>>,
     warned: AtomicBool,
 }
+
+/// What differs if the file is changed or replaced: device, inode, size, and the time of its
+/// last change, which nobody can set.
+type Stamp = (u64, u64, u64, (i64, i64));
 
 /// An asset: a file, its compressed siblings and its media type.
 #[derive(Debug)]
@@ -78,7 +84,7 @@ impl Assets {
                 coding,
                 path: PathBuf::from(format!("{}{ending}", name.trim_start_matches('/'))),
                 directory: directory.clone(),
-                tag: OnceLock::new(),
+                tag: Mutex::new(None),
                 warned: AtomicBool::new(false),
             };
             let is_sibling = CODINGS.iter().any(|(_, ending)| {
@@ -138,11 +144,15 @@ impl Variant {
         }
     }
 
-    /// A strong entity tag: a hash of the content, computed once. (Times and sizes do not
-    /// tell releases apart: all files of an image layer may bear the same time.) `file` is
-    /// what [`open`](Self::open) returned.
-    pub fn tag(&self, mut file: &File) -> io::Result<HeaderValue> {
-        if let Some(tag) = self.tag.get() {
+    /// A strong entity tag: a hash of the content, computed once for each content. (Times and
+    /// sizes alone do not tell releases apart: all files of an image layer may bear the same
+    /// time.) The arguments are what [`open`](Self::open) returned.
+    pub fn tag(&self, mut file: &File, metadata: &Metadata) -> io::Result<HeaderValue> {
+        let changed = (metadata.ctime(), metadata.ctime_nsec());
+        let stamp = (metadata.dev(), metadata.ino(), metadata.size(), changed);
+        if let Some((of, tag)) = &*self.tag.lock()
+            && *of == stamp
+        {
             return Ok(tag.clone());
         }
         let mut hash = xxhash_rust::xxh3::Xxh3::new();
@@ -155,7 +165,8 @@ impl Variant {
         }
         let tag =
             HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
-        Ok(self.tag.get_or_init(|| tag).clone())
+        *self.tag.lock() = Some((stamp, tag.clone()));
+        Ok(tag)
     }
 }
 
@@ -285,16 +296,21 @@ mod tests {
 
     #[test]
     fn tags_follow_the_content() {
-        let (_root, assets) = tree(&[("a", "same"), ("b", "same"), ("c", "else")]);
+        let (root, assets) = tree(&[("a", "same"), ("b", "same"), ("c", "else")]);
         let tag = |path| match assets.find(path) {
             Found::Asset(asset) => {
                 let file = &asset.variants[0];
-                file.tag(&file.open().unwrap().0).unwrap()
+                let (content, metadata) = file.open().unwrap();
+                file.tag(&content, &metadata).unwrap()
             }
             _ => panic!("no asset"),
         };
         assert_eq!(tag("/a"), tag("/b"));
         assert_ne!(tag("/a"), tag("/c"));
+        // As a volume is updated: another file of the same size is renamed over the first.
+        fs::write(root.path().join("new"), "else").unwrap();
+        fs::rename(root.path().join("new"), root.path().join("a")).unwrap();
+        assert_eq!(tag("/a"), tag("/c"));
     }
 
     #[test]

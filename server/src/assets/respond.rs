@@ -28,7 +28,7 @@ struct AssetEntity {
 impl AssetEntity {
     fn open(asset: &Asset, variant: &Variant) -> Result<Self, OpenError> {
         let (file, metadata) = variant.open()?;
-        let tag = variant.tag(&file)?;
+        let tag = variant.tag(&file, &metadata)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, asset.media_type.clone());
         if let Some(coding) = variant.coding {
