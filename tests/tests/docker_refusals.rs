@@ -16,16 +16,16 @@ fn assert_refused(docker: &Docker, options: &str, words: &[&str]) {
 #[test]
 fn too_low_a_limit_of_processes_says_which_one_suffices() {
     let docker = Docker::shared();
-    for limit in [1, 2, 4, 7] {
-        assert_refused(&docker, &format!("--pids-limit {limit} $site"), &["limit of", "--pids-limit 8"]);
+    for limit in [1, 2, 4, 15] {
+        assert_refused(&docker, &format!("--pids-limit {limit} $site"), &["limit of", "--pids-limit 16"]);
     }
     let _web = docker.named("few-tasks");
     let port = http::free_port();
-    docker.sh(&format!("docker run -d --name few-tasks --pids-limit 8 -p 127.0.0.1:{port}:8080 $site"));
+    docker.sh(&format!("docker run -d --name few-tasks --pids-limit 16 -p 127.0.0.1:{port}:8080 $site"));
     let answers =
         || http::try_get(&format!("http://127.0.0.1:{port}/")).ok().filter(|page| page.status == 200);
     assert!(shell::poll(answers).is_some(), "a site does not serve with the limit that its error names");
-    assert_eq!(docker.try_sh("docker exec few-tasks ssr health").code, 0);
+    docker.sh("docker exec few-tasks ssr health");
 }
 
 #[test]
@@ -43,10 +43,8 @@ fn a_file_mounted_over_a_directory_is_named() {
 }
 
 #[test]
-fn mounts_that_would_reach_the_node_are_refused() {
-    let docker = Docker::shared();
-    assert_refused(&docker, "-v /tmp:/volume:rshared $site", &["rshared", "/volume"]);
-    assert_refused(&docker, "-v /tmp:/proc/sys:ro $site", &["/proc/sys"]);
+fn a_mount_over_proc_is_refused() {
+    assert_refused(&Docker::shared(), "-v /tmp:/proc/sys:ro $site", &["/proc/sys", "another path"]);
 }
 
 #[test]

@@ -17,9 +17,9 @@ use super::container_files::ContainerFiles;
 use super::entrypoint::Files as _;
 use super::spec::PidNamespace;
 
-/// Fewest tasks (threads and processes) that a container needs: libcontainer's processes
-/// and a server with one render at a time.
-const MIN_TASKS: i64 = 8;
+/// Fewest tasks (threads and processes) that a container needs: a server with some renders
+/// at a time, and a health check beside it.
+const MIN_TASKS: i64 = 16;
 
 /// Where SELinux can be asked, if the kernel has it enabled.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
