@@ -30,8 +30,8 @@ use crate::logger;
 use crate::oci::spec;
 use crate::oci::wasm_layer::Images;
 use crate::reaper::Reaper;
-use crate::task::container::remove_from_kernel;
 use crate::task::events::Events;
+use crate::task::make::remove_from_kernel;
 use crate::task::service::TaskService;
 
 const NAME: &str = "io.containerd.ssr.v1";

@@ -3,5 +3,6 @@
 
 pub mod container;
 pub mod events;
+pub mod make;
 pub mod process;
 pub mod service;
