@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -11,6 +12,9 @@ use crate::shell::{self, Output};
 use crate::under_test::{repository, ssr};
 
 const ARCHIVE: &str = "image.tar";
+
+/// How long a build may take: in an emulated machine, minutes.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(400);
 
 /// The user of the tests' sites: sites need no privileges.
 pub const USER: &str = "65532:65532";
@@ -29,7 +33,7 @@ impl Image {
         let entry = repository().join("tests/fixtures").join(fixture);
         let module = dir.path().join("ssr.wasm");
         let mut build = ssr(["build"]);
-        shell::run(build.arg(entry).arg("-o").arg(&module)).success();
+        shell::run_within(build.arg(entry).arg("-o").arg(&module), BUILD_TIMEOUT).success();
         Self::pack(dir)
     }
 
