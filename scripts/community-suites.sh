@@ -268,6 +268,12 @@ inside() {
   done
 }
 
+# cgroups: the directories of the cgroups that the suites may make; both kernels' versions.
+cgroups() {
+  find /sys/fs/cgroup -mindepth 1 -type d -path '*/*' 2>/dev/null |
+    grep -E '^/sys/fs/cgroup(/[a-z_,=]+)?/(testing[^/]*|k8s\.io|containerd|containerd-test[^/]*)(/|$)' | sort || true
+}
+
 # compare SUITE: prints the results side by side; fails if ours are worse.
 compare() {
   local runc=$results/$1-runc.results ours=$results/$1-ssr.results
@@ -296,7 +302,12 @@ fi
 [[ -x target/release/containerd-shim-ssr-v1 ]] || die "run make build first"
 mkdir -p "$results"
 scripts/in-debian.sh "$release" containerd --version | cut -d' ' -f3 >"$results/version"
-scripts/in-debian.sh "$release" "$0" "${suites[@]}" "$@"
+cgroups >"$results/cgroups"
+code=0
+scripts/in-debian.sh "$release" "$0" "${suites[@]}" "$@" || code=$?
+# Some tests leave their cgroups, which the namespaces do not end. Those in use stay.
+cgroups | comm -13 "$results/cgroups" - | sort -r | xargs -r rmdir --ignore-fail-on-non-empty 2>/dev/null || true
+[[ $code == 0 ]] || exit "$code"
 worse=0
 for suite in "${suites[@]}"; do compare "$suite" || worse=1; done
 exit "$worse"
