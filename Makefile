@@ -7,8 +7,13 @@ TAG ?= site
 PORT ?= 8080
 PREFIX ?= /usr/local
 
-# Where cargo leaves the binaries; target/release has links to them.
-BUILT = target/$(shell rustc --print host-tuple)/release
+# PIE=1 makes position-independent binaries, whose place in memory is random, in a target
+# directory of their own: docs/threat-model.md says what that costs.
+TARGET = target$(if $(PIE),/pie)
+POSITION = $(if $(PIE),--config .cargo/pie.toml --target-dir $(TARGET))
+# Where cargo leaves the binaries; $(RELEASE) has links to them.
+BUILT = $(TARGET)/$(shell rustc --print host-tuple)/release
+RELEASE = $(TARGET)/release
 SHARE = $(DESTDIR)$(PREFIX)/share
 
 # Tests by what they need: `ctr_*` any containerd, `docker_*` Docker, `containerd17_*` and
@@ -26,21 +31,21 @@ export PORT
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
-build: ## Build target/release/ssr and target/release/containerd-shim-ssr-v1
+build: ## Build ssr and the shim into target/release (PIE=1: into target/pie/release, at random addresses, 1 MB more per process)
 	@echo "build: 1 of 3: installing what is missing"
 	scripts/setup.sh build
 	@echo "build: 2 of 3: the JavaScript engine (a minute the first time)"
 	scripts/build-engine.sh
 	@echo "build: 3 of 3: the shim and ssr (several minutes the first time, for some 300 crates)"
-	cargo build --release
-	@mkdir -p target/release
-	@ln -f $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1 target/release
+	cargo build --release $(POSITION)
+	@mkdir -p $(RELEASE)
+	@ln -f $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1 $(RELEASE)
 
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
 	@mkdir -p target/image
-	target/release/ssr build target/site/server/entry-server.js --template target/site/client/index.html -o target/image/ssr.wasm
-	target/release/ssr image --wasm target/image/ssr.wasm --static target/site/client --tag "$(TAG)" -o target/image/site.tar
+	$(RELEASE)/ssr build target/site/server/entry-server.js --template target/site/client/index.html -o target/image/ssr.wasm
+	$(RELEASE)/ssr image --wasm target/image/ssr.wasm --static target/site/client --tag "$(TAG)" -o target/image/site.tar
 
 demo: image ## Run the site as a container under a containerd of its own (PORT=8080)
 	scripts/setup.sh containerd
@@ -105,11 +110,11 @@ dist: ## Build the static tarballs for amd64 and arm64 into target/dist
 install: ## Install binaries, man pages and shell completions below PREFIX (/usr/local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
 	  "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
-	install -m 755 target/release/containerd-shim-ssr-v1 target/release/ssr "$(DESTDIR)$(PREFIX)/bin"
-	target/release/ssr man --dir "$(SHARE)/man/man1"
-	target/release/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
-	target/release/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"
-	target/release/ssr completions fish >"$(SHARE)/fish/vendor_completions.d/ssr.fish"
+	install -m 755 $(RELEASE)/containerd-shim-ssr-v1 $(RELEASE)/ssr "$(DESTDIR)$(PREFIX)/bin"
+	$(RELEASE)/ssr man --dir "$(SHARE)/man/man1"
+	$(RELEASE)/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
+	$(RELEASE)/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"
+	$(RELEASE)/ssr completions fish >"$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
 uninstall: ## Remove what install has put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr" \
