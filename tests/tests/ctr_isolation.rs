@@ -232,3 +232,42 @@ fn compiled_code_cannot_be_changed_from_a_container_in_the_same_pid_namespace() 
 fn cached(files: Vec<std::path::PathBuf>) -> Vec<(std::path::PathBuf, Vec<u8>)> {
     files.into_iter().map(|file| (file.clone(), fs::read(file).expect("a file of the cache"))).collect()
 }
+
+#[test]
+fn a_compiler_has_no_privileges_and_ends_with_its_container() {
+    let containerd = Containerd::start();
+    let site = containerd.site().spawn();
+    let compiler = || {
+        let processes = leaks::descendants(containerd.init_pid()).into_iter();
+        let mut compilers = processes.filter(|pid| leaks::command(*pid).contains("/proc/self/exe compile "));
+        let pid = compilers.next()?;
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        // The filter is what it installs last.
+        status.contains("\nSeccomp:\t2\n").then_some((pid, status))
+    };
+    let (pid, status) = shell::poll(compiler).expect("a compiler in its sandbox");
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let users = [field("Uid:"), field("Gid:")].concat();
+    assert!(users.iter().all(|id| id.parse::<u32>().is_ok_and(|id| id > 1 << 30)), "{users:?}");
+    assert!(field("Groups:").is_empty(), "{status}");
+    for set in ["CapInh:", "CapPrm:", "CapEff:", "CapBnd:", "CapAmb:"] {
+        assert_eq!(field(set), ["0000000000000000"], "{set}");
+    }
+    assert_eq!(field("NoNewPrivs:"), ["1"]);
+    let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroups");
+    assert!(cgroup.contains("/ssr-compilers/"), "{cgroup}");
+    for namespace in ["mnt", "net", "ipc", "uts"] {
+        let of = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/{namespace}")).expect("a namespace");
+        assert_ne!(of(pid), of(containerd.init_pid()), "{namespace}");
+    }
+
+    site.kill("SIGKILL");
+    site.wait_for_exit();
+    let gone = shell::poll(|| (!fs::exists(format!("/proc/{pid}")).expect("/proc")).then_some(()));
+    assert!(gone.is_some(), "the compiler outlives its container");
+    drop(site);
+    containerd.assert_clean();
+}

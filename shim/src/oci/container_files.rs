@@ -55,6 +55,11 @@ impl ContainerFiles {
         Ok(files)
     }
 
+    /// Where a path leads, without symbolic links.
+    pub fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
+        Ok(self.walk(path)?.0)
+    }
+
     /// Follows a path. Answers where it leads without symbolic links and, if there is
     /// something, what.
     fn walk(&self, path: &Path) -> io::Result<(PathBuf, Option<OwnedFd>)> {

@@ -5,7 +5,7 @@
 //! here or refused by its name. Nothing that the image supplies may run as native code.
 
 use std::io::Write as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use libcontainer::oci_spec::runtime::{
@@ -31,7 +31,7 @@ pub fn prepare(spec: &mut Spec, root: &Path, unified: bool) -> Result<()> {
     check_task_limit(spec)?;
     check_selinux(spec)?;
     set_propagation(spec)?;
-    check_proc(spec)?;
+    check_proc(spec, root)?;
     check_mount_points(spec, root)?;
     forbid_devices(spec);
     if let Some(mut process) = spec.process().clone() {
@@ -168,7 +168,7 @@ fn check_mount_points(spec: &Spec, root: &Path) -> Result<()> {
 }
 
 /// What is at `/proc` is trusted. Only these files in it may be mounted over, as runc has it.
-fn check_proc(spec: &Spec) -> Result<()> {
+fn check_proc(spec: &Spec, root: &Path) -> Result<()> {
     const ALLOWED: [&str; 10] = [
         "/proc/cpuinfo",
         "/proc/diskstats",
@@ -181,8 +181,14 @@ fn check_proc(spec: &Spec) -> Result<()> {
         "/proc/sys/kernel/ns_last_pid",
         "/proc/uptime",
     ];
-    for mount in spec.mounts().iter().flatten().filter(|mount| mount.typ().as_deref() != Some("proc")) {
-        let destination = normal(mount.destination());
+    let files = ContainerFiles::new(spec, root)
+        .with_context(|| format!("cannot look at the image's files in '{}'", root.display()))?;
+    let own = |mount: &&Mount| mount.typ().as_deref() == Some("proc") && !is_bind(mount);
+    for mount in spec.mounts().iter().flatten().filter(|mount| !own(mount)) {
+        // A link of the image may lead there.
+        let destination = files
+            .resolve(mount.destination())
+            .with_context(|| format!("cannot mount at '{}'", mount.destination().display()))?;
         ensure!(
             !destination.starts_with("/proc")
                 || ALLOWED.iter().any(|allowed| destination == Path::new(allowed)),
@@ -193,25 +199,14 @@ fn check_proc(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// The path without `.` and `..`; links are not looked at.
-fn normal(path: &Path) -> PathBuf {
-    path.components().fold(PathBuf::from("/"), |mut normal, component| {
-        match component {
-            Component::Normal(name) => normal.push(name),
-            Component::ParentDir => drop(normal.pop()),
-            _ => {}
-        }
-        normal
-    })
-}
-
 /// A site opens no device file, and on cgroup v2 nothing else would keep it from that.
 fn forbid_devices(spec: &mut Spec) {
     let mut mounts = spec.mounts().clone().unwrap_or_default();
     for mount in mounts.iter_mut().filter(|mount| is_bind(mount)) {
         let mut options = mount.options().clone().unwrap_or_default();
-        options.retain(|option| option != "dev" && option != "nodev");
-        options.push("nodev".to_owned());
+        options.retain(|option| !["dev", "rdev", "nodev", "rnodev"].contains(&option.as_str()));
+        // Of the mount itself, and of those below it.
+        options.extend(["nodev", "rnodev"].map(str::to_owned));
         mount.set_options(Some(options));
     }
     spec.set_mounts(Some(mounts));
@@ -284,6 +279,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir(root.path().join("dist")).unwrap();
         std::fs::write(root.path().join("ssr.wasm"), "").unwrap();
+        std::os::unix::fs::symlink("/proc", root.path().join("link")).unwrap();
         let config = format!(r#"{{"ociVersion":"1.0.2",{fields}}}"#);
         let mut spec: Spec = serde_json::from_str(&config).unwrap();
         prepare(&mut spec, root.path(), true).map_err(|error| format!("{error:#}"))?;
@@ -329,11 +325,13 @@ mod tests {
                 r#""linux":{{}},"mounts":[{{"destination":"{destination}","type":"{kind}","source":"/etc"}}]"#
             ))
         };
-        for destination in ["/proc", "/proc/sys/kernel", "/x/../proc/self", "//proc/1"] {
+        for destination in ["/proc", "/proc/sys/kernel", "/x/../proc/self", "//proc/1", "/link/sys"] {
             let error = at("tmpfs", destination).unwrap_err();
             assert!(error.contains(&format!("'{destination}'")), "{error}");
         }
         assert!(at("proc", "/proc").is_ok() && at("tmpfs", "/process").is_ok());
+        let bind = r#""linux":{},"mounts":[{"destination":"/proc","type":"proc","source":"/etc","options":["bind"]}]"#;
+        assert!(prepared(bind).unwrap_err().contains("'/proc'"));
     }
 
     #[test]

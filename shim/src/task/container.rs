@@ -12,7 +12,7 @@ use libcontainer::oci_spec::runtime::LinuxResources;
 use parking_lot::Mutex;
 
 use super::make::{Made, Runtime, make, make_init, remove_from_kernel};
-use super::process::{PreparedIo, Process, ProcessState};
+use super::process::{FAILED_TO_START, PreparedIo, Process, ProcessState};
 use crate::cgroup::Cgroup;
 use crate::cgroup::oom::OomKills;
 use crate::helper::command::HelperCommand;
@@ -158,7 +158,7 @@ impl Container {
                 Ok(pid)
             }
             Err(error) => {
-                process.end_unstarted();
+                process.end_unstarted(FAILED_TO_START);
                 Err(error)
             }
         }

@@ -12,8 +12,12 @@ use crate::io::stdio::{OpenStdio, PreparedStdio, StdioUris};
 use crate::io::terminal::{ConsoleSocket, Terminal};
 use crate::reaper::Exit;
 
-/// Exit code of a process that was never started, as of one that was killed.
-const NOT_STARTED: u32 = 137;
+/// Exit code of a process that could not be started, as of one that was killed.
+pub const FAILED_TO_START: u32 = 137;
+
+/// Exit code of a process that was removed before anybody tried to start it, as runc's shim
+/// has it.
+pub const NEVER_STARTED: u32 = 0;
 
 /// The state of a process.
 #[derive(Debug, Clone, Default)]
@@ -124,8 +128,8 @@ impl Process {
     }
 
     /// Ends it before it has been started; does nothing if it has been.
-    pub fn end_unstarted(&self) {
-        let exit = Exit { code: NOT_STARTED, at: Timestamp::now() };
+    pub fn end_unstarted(&self, code: u32) {
+        let exit = Exit { code, at: Timestamp::now() };
         self.state.send_if_modified(|state| {
             let unstarted = matches!(state, ProcessState::Added);
             if unstarted {
@@ -216,11 +220,12 @@ mod tests {
             tokio::spawn(async move { process.wait().await.code })
         };
         tokio::task::yield_now().await;
-        process.end_unstarted();
-        assert_eq!(waiting.await.unwrap(), NOT_STARTED);
+        process.end_unstarted(FAILED_TO_START);
+        process.end_unstarted(NEVER_STARTED);
+        assert_eq!(waiting.await.unwrap(), FAILED_TO_START);
         let running = Process::new(StdioUris::default());
         running.set_state(ProcessState::Running { pid: 7 });
-        running.end_unstarted();
+        running.end_unstarted(NEVER_STARTED);
         assert!(running.state().exit().is_none());
     }
 

@@ -24,7 +24,7 @@ use parking_lot::Mutex;
 
 use super::container::Container;
 use super::events::Events;
-use super::process::{Process, ProcessState};
+use super::process::{NEVER_STARTED, Process, ProcessState};
 use crate::any_message;
 use crate::cgroup::oom::OomKills;
 use crate::cgroup::stats;
@@ -287,7 +287,7 @@ impl TaskService {
             exit
         } else {
             // Somebody may wait for a process that is never started.
-            process.end_unstarted();
+            process.end_unstarted(NEVER_STARTED);
             process.detach().await;
             container.remove_exec(&request.exec_id);
             process.state().exit().cloned().unwrap_or_default()
