@@ -3,6 +3,8 @@
 mod container;
 mod run;
 mod task_api;
+mod tasks;
 
 pub use container::{Container, Exited};
 pub use run::Run;
+pub use tasks::{CallError, Status, Task, Tasks};

@@ -86,7 +86,8 @@ impl<'a> Run<'a> {
         for (name, value) in &self.env {
             command.arg("--env").arg(format!("{name}={value}"));
         }
-        command.arg(&self.image).arg(id).args(&self.args);
+        // What follows is not for ctr, even if it looks like an option.
+        command.arg("--").arg(&self.image).arg(id).args(&self.args);
         command
     }
 
@@ -167,6 +168,11 @@ impl<'a> Run<'a> {
         let mut command = run.command(&["run"], container.id(), &["--detach", "--log-uri", &uri]);
         let output = shell::run_within(&mut command, limit);
         (container, output)
+    }
+
+    /// `ctr container create` of a container with this id, which may fail.
+    pub fn try_create(self, id: &str) -> Output {
+        shell::run(&mut self.command(&["container", "create"], id, &[]))
     }
 
     /// `ctr container create`: a container without a task.
