@@ -34,7 +34,8 @@ pub fn left_by_containers(init_pid: u32, dir: &Path, cgroup: &str, mounts_before
     }));
     let root = PathBuf::from(format!("/proc/{init_pid}/root"));
     left.extend(entries(&root.join("run/containerd/s")));
-    for namespace in directories(&dir.join("state/io.containerd.runtime.v2.task")) {
+    let state = root.join(dir.strip_prefix("/").expect("an absolute path")).join("state");
+    for namespace in directories(&state.join("io.containerd.runtime.v2.task")) {
         // containerd renames an OCI bundle before it removes it. One with such a name was
         // left when containerd was killed, not by the shim.
         left.extend(entries(&namespace).into_iter().filter(|bundle| !bundle.contains("/.")));

@@ -22,8 +22,11 @@ const SETUP: &str = "run `scripts/setup.sh containerd` as root, or simply `make 
 /// killed, but not one that rejects its configuration. bash is the init process: it reaps
 /// orphans, and everything else is killed when it exits.
 const INIT: &str = r#"
-for private in /run/containerd/s /run/containerd/ssr; do
+for private in /run/containerd/s /run/containerd/ssr /run/containerd/runc; do
   mkdir -p "$private" && mount -t tmpfs tmpfs "$private" || exit 1
+done
+for disk in "$@"; do
+  mkdir -p "${disk#*=}" && mount -t tmpfs -o "mode=711,size=${disk%%=*}" tmpfs "${disk#*=}" || exit 1
 done
 while :; do
   containerd --config "$0"
@@ -31,6 +34,9 @@ while :; do
   ((code == 0 || code > 128)) || exit 1
 done
 "#;
+
+/// The directory for temporary files of containerd and the shims.
+const TEMPORARY: &str = "tmp";
 
 /// The file of the node's configuration, which exists only when a test writes it.
 const NODE_CONFIG: &str = "node.toml";
@@ -45,6 +51,8 @@ pub struct Containerd {
     init: Child,
     /// What was mounted before the first container.
     mounts: Vec<String>,
+    /// Whether its directories can be seen in its mount namespace only.
+    on_disks: bool,
     site: OnceLock<Image>,
     linux: OnceLock<Image>,
 }
@@ -52,24 +60,31 @@ pub struct Containerd {
 impl Containerd {
     /// Starts a containerd for one test, which may restart or kill it.
     pub fn start() -> Self {
-        Self::start_with(config::for_ctr, None, true)
+        Self::start_with(config::for_ctr, None, true, &[])
+    }
+
+    /// Starts a containerd whose directories are small file systems of their own, which a
+    /// test can fill: pairs of a size, as `mount` takes it, and a directory below
+    /// [`Self::dir`]. Only [`Self::seen`] shows what is in them.
+    pub fn start_on_disks(disks: &[(&str, &str)]) -> Self {
+        Self::start_with(config::for_ctr, None, true, disks)
     }
 
     /// Starts a containerd that serves CRI, as a kubelet needs it.
     pub fn start_for_cri() -> Self {
-        Self::start_with(config::for_cri, Some("k8s.io"), true)
+        Self::start_with(config::for_cri, Some("k8s.io"), true, &[])
     }
 
     /// Starts a containerd whose containers systemd can manage: that knows their processes
     /// by the ids of its own PID namespace. `ctr --runc-systemd-cgroup` works only with the
     /// runtime that is called `io.containerd.runc.v2`, so that is ours here.
     pub fn start_beside_systemd() -> Self {
-        Self::start_with(config::for_ctr, None, false)
+        Self::start_with(config::for_ctr, None, false, &[])
     }
 
     /// The same for CRI.
     pub fn start_for_cri_beside_systemd() -> Self {
-        Self::start_with(config::for_cri_with_systemd, Some("k8s.io"), false)
+        Self::start_with(config::for_cri_with_systemd, Some("k8s.io"), false, &[])
     }
 
     /// The containerd that all tests running at the same time share.
@@ -78,7 +93,12 @@ impl Containerd {
         SHARED.get(Self::start)
     }
 
-    fn start_with(configure: fn(&Path) -> String, namespace: Option<&str>, own_pids: bool) -> Self {
+    fn start_with(
+        configure: fn(&Path) -> String,
+        namespace: Option<&str>,
+        own_pids: bool,
+        disks: &[(&str, &str)],
+    ) -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         check_requirements();
         let dir =
@@ -86,6 +106,8 @@ impl Containerd {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let cgroup = format!("ssr-e2e-{}-{count}", std::process::id());
         let config = dir.path().join("config.toml");
+        let temporary = dir.path().join(TEMPORARY);
+        fs::create_dir(&temporary).expect("a directory");
         fs::write(&config, configure(dir.path())).expect("a configuration file");
         let log = fs::File::create(dir.path().join("containerd.log")).expect("a log file");
         let mut path = under_test::search_path();
@@ -94,13 +116,17 @@ impl Containerd {
             symlink(shim, dir.path().join("containerd-shim-runc-v2")).expect("a link");
             path = format!("{}:{}", dir.path().display(), path.display()).into();
         }
+        let own_temporary = ["TMPDIR", "XDG_RUNTIME_DIR"].into_iter().filter(|_| !disks.is_empty());
         let init = Command::new("unshare")
             .args(["--mount", "--propagation=private", "--fork", "--kill-child"])
             .args(if own_pids { &["--pid", "--mount-proc"][..] } else { &[] })
             .args(["bash", "-c", INIT])
             .arg(config)
+            .args(disks.iter().map(|(size, name)| format!("{size}={}", dir.path().join(name).display())))
             .env("PATH", path)
             .env("SSR_NODE_CONFIG", dir.path().join(NODE_CONFIG))
+            // The second one is for runc's shim.
+            .envs(own_temporary.map(|name| (name, &temporary)))
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a log file"))
             .stderr(log)
@@ -115,6 +141,7 @@ impl Containerd {
             own_pids,
             init,
             mounts: Vec::new(),
+            on_disks: !disks.is_empty(),
             site: OnceLock::new(),
             linux: OnceLock::new(),
         };
@@ -127,7 +154,8 @@ impl Containerd {
         let answer = shell::poll(|| {
             let exited = self.init.try_wait().expect("a child to wait for");
             assert!(exited.is_none(), "containerd exited: {}", self.log());
-            self.answers().then_some(())
+            let has_init = !leaks::children(self.init.id()).is_empty();
+            (has_init && self.answers()).then_some(())
         });
         assert!(answer.is_some(), "containerd does not answer: {}", self.log());
     }
@@ -139,7 +167,11 @@ impl Containerd {
 
     /// `ctr`, connected to this containerd.
     pub fn ctr<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new("ctr");
+        let mut command = match self.on_disks {
+            // ctr mounts snapshots, too.
+            true => self.inside(["ctr"]),
+            false => Command::new("ctr"),
+        };
         command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]).args(args);
         command
     }
@@ -227,6 +259,17 @@ impl Containerd {
     /// A directory for a test's files, removed together with containerd.
     pub fn dir(&self) -> &Path {
         self.dir.path()
+    }
+
+    /// A path as containerd sees it, which has mounts of its own.
+    pub fn seen(&self, path: &Path) -> PathBuf {
+        let root = PathBuf::from(format!("/proc/{}/root", self.init_pid()));
+        root.join(path.strip_prefix("/").expect("an absolute path"))
+    }
+
+    /// The directory of temporary files.
+    pub fn temporary(&self) -> PathBuf {
+        self.dir().join(TEMPORARY)
     }
 
     /// The name that all containers' cgroups share.
