@@ -26,6 +26,10 @@ test-in = $(E2E) --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", 
 # On so slow a machine ctr itself loses the end of an input that arrives before the process.
 VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
 
+# Of `make soak`: a run prints its seed, and SEED repeats it.
+ROUNDS ?= 1000
+SEED ?=
+
 export PORT
 
 help: ## List the targets
@@ -84,6 +88,17 @@ test-community: build ## Run containerd's own integration tests with runc and wi
 	scripts/setup.sh debian
 	scripts/community-suites.sh
 
+soak: build ## Let ROUNDS (1000) random faults happen under load (SEED=n repeats a run)
+	scripts/setup.sh containerd
+	SSR_SOAK_ROUNDS="$(ROUNDS)" SSR_SOAK_SEED="$(SEED)" $(E2E) --test soak_faults -- --ignored --nocapture
+
+# In a virtual machine, whose clock is nobody else's.
+soak-clock: ROUNDS = 10
+soak-clock: build ## Let the clock jump ROUNDS (10) times under load, in a virtual machine
+	scripts/setup.sh vm
+	$(E2E) --config 'target."cfg(unix)".runner = ["scripts/vm.sh", "env", "SSR_SOAK_OWN_CLOCK=yes", "SSR_SOAK_ROUNDS=$(ROUNDS)"]' \
+	  --test soak_faults -- --ignored --nocapture
+
 test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
 	scripts/test-browser.sh
@@ -121,4 +136,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-browser lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community soak soak-clock test-browser lint bench dist install uninstall

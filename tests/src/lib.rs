@@ -7,6 +7,7 @@
 
 pub mod containers;
 pub mod engines;
+pub mod faults;
 pub mod http;
 pub mod images;
 pub mod leaks;

@@ -44,3 +44,8 @@ pub fn ssr<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Command {
 pub fn runtime() -> String {
     std::env::var("SSR_TEST_RUNTIME").unwrap_or_else(|_| "io.containerd.ssr.v1".to_owned())
 }
+
+/// Whether that is this repository's.
+pub fn is_ours() -> bool {
+    runtime() == "io.containerd.ssr.v1"
+}
