@@ -21,15 +21,13 @@ const HTTPD: &str = "trap 'exit 0' TERM; httpd -f -p 127.0.0.1:$PORT -h / & wait
 
 /// How long an unaffected site may take to answer. A module may have to be compiled, by a
 /// process that yields to all others.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_secs(120);
 
 /// A container that the load has made.
 #[derive(Debug, Clone)]
 pub struct Record {
     /// Its id.
     pub id: String,
-    /// Whether it is a site.
-    pub is_site: bool,
     /// The exit codes that its first process may have, by what was asked of it so far.
     pub codes: Vec<u32>,
     /// Whether its process was seen to serve or run.
@@ -78,7 +76,7 @@ impl<'a> Load<'a> {
             let is_site = random.chance(60);
             let id = format!("r{}-{}", self.round, self.count.fetch_add(1, Ordering::SeqCst));
             let (codes, failures) = Default::default();
-            let mut record = Record { id, is_site, codes, ran: false, removed: false, failures };
+            let mut record = Record { id, codes, ran: false, removed: false, failures };
             let done = match is_site {
                 true => self.site(&mut record, &mut random),
                 false => self.linux(&mut record, &mut random),
