@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use ssr_code_cache::bundle::key::PrivateKey;
 use ssr_code_cache::bundle::{import, pack};
 use ssr_code_cache::cache::CodeCache;
-use xxhash_rust::xxh3::xxh3_128;
+use ssr_fuzz::entry_with_checksum;
 
 static KEY: LazyLock<PrivateKey> = LazyLock::new(|| PrivateKey::generate().expect("a key"));
 static CACHE: LazyLock<CodeCache> = LazyLock::new(|| {
@@ -25,14 +25,8 @@ fuzz_target!(|input: &[u8]| {
     let signature = KEY.sign(&signed);
     signed.extend_from_slice(&signature);
     let _ = import(&CACHE, &signed, &trusted);
-    // The lengths are right, too; and the checksum. The last two bytes are the length of the
-    // metadata.
-    let Some((content, length)) = input.split_last_chunk::<2>() else { return };
-    let mut entry = content.to_vec();
-    entry.extend_from_slice(&u64::from(u16::from_le_bytes(*length)).to_le_bytes());
-    let checksum = xxh3_128(&entry);
-    entry.extend_from_slice(&checksum.to_le_bytes());
-    entry.extend_from_slice(b"ssrcode1");
+    // The lengths are right, too; and the checksum.
+    let Some(entry) = entry_with_checksum(input) else { return };
     for entries in [&[input.to_vec()][..], &[entry.clone()], &[entry, input.to_vec()]] {
         if import(&CACHE, &pack(entries, &KEY), &trusted).is_ok() {
             CACHE.clear().expect("the cache is cleared");

@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use libfuzzer_sys::fuzz_target;
 use ssr_code_cache::entry;
-use xxhash_rust::xxh3::xxh3_128;
+use ssr_fuzz::entry_with_checksum;
 
 fn read(bytes: &[u8]) {
     let peeked = entry::peek(&mut Cursor::new(bytes));
@@ -22,14 +22,9 @@ fn read(bytes: &[u8]) {
     }
 }
 
-// The last two bytes are the length of the metadata.
 fuzz_target!(|input: &[u8]| {
     read(input);
-    let Some((content, length)) = input.split_last_chunk::<2>() else { return };
-    let mut entry = content.to_vec();
-    entry.extend_from_slice(&u64::from(u16::from_le_bytes(*length)).to_le_bytes());
-    let checksum = xxh3_128(&entry);
-    entry.extend_from_slice(&checksum.to_le_bytes());
-    entry.extend_from_slice(b"ssrcode1");
-    read(&entry);
+    if let Some(entry) = entry_with_checksum(input) {
+        read(&entry);
+    }
 });

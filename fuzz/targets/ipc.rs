@@ -2,7 +2,7 @@
 #![no_main]
 
 use std::fs::File;
-use std::io::IoSlice;
+use std::io::{IoSlice, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::sync::LazyLock;
 
@@ -12,7 +12,12 @@ use nix::sys::socket::{
 };
 use ssr_code_cache::ipc;
 
-static MODULE: LazyLock<File> = LazyLock::new(|| tempfile::tempfile().expect("a temporary file"));
+static MODULE: LazyLock<File> = LazyLock::new(|| {
+    let mut file = tempfile::tempfile().expect("a temporary file");
+    // Anything else is refused, whatever the message says.
+    file.write_all(b"\0asm\x01\0\0\0").expect("it is written");
+    file
+});
 
 // The first byte says how many files come with the message.
 fuzz_target!(|input: &[u8]| {
