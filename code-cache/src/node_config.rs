@@ -7,8 +7,6 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use crate::cache::DEFAULT_SIZE;
-
 /// The file.
 pub const FILE: &str = "/etc/containerd-shim-ssr/config.toml";
 
@@ -17,6 +15,9 @@ pub const FILE_VARIABLE: &str = "SSR_NODE_CONFIG";
 
 /// The cache's default directory, below containerd's root directory.
 pub const CACHE_DIR: &str = "io.containerd.ssr.v1";
+
+/// Default size limit of a cache, in bytes.
+pub const DEFAULT_SIZE: u64 = 256 << 20;
 
 /// The contents of the file.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

@@ -113,14 +113,7 @@ async fn start(flags: &Flags) -> Result<()> {
     let group = group(Path::new(""))?.unwrap_or_else(|| flags.id.clone());
     let options = match &params {
         Some(params) => StartOpts::from(params.clone()),
-        None => StartOpts {
-            id: flags.id.clone(),
-            publish_binary: flags.publish_binary.clone(),
-            address: flags.address.clone(),
-            namespace: flags.namespace.clone(),
-            debug: flags.debug,
-            ..StartOpts::default()
-        },
+        None => options_of(flags),
     };
     let mut address = options.socket_address(&group);
     let _first = only_one_start(&address)?;
@@ -137,6 +130,18 @@ async fn start(flags: &Flags) -> Result<()> {
         forget(&address, &flags.id).await;
     }
     announced
+}
+
+/// What the command line says about the shim.
+fn options_of(flags: &Flags) -> StartOpts {
+    StartOpts {
+        id: flags.id.clone(),
+        publish_binary: flags.publish_binary.clone(),
+        address: flags.address.clone(),
+        namespace: flags.namespace.clone(),
+        debug: flags.debug,
+        ..StartOpts::default()
+    }
 }
 
 /// Tells containerd the shim's address.
@@ -283,12 +288,7 @@ async fn delete(flags: &Flags) -> Result<()> {
     if address.is_empty() {
         // The start was killed before it could write it.
         let group = group(&bundle).ok().flatten().unwrap_or_else(|| flags.id.clone());
-        let options = StartOpts {
-            address: flags.address.clone(),
-            namespace: flags.namespace.clone(),
-            ..StartOpts::default()
-        };
-        address = options.socket_address(&group);
+        address = options_of(flags).socket_address(&group);
     }
     if bundle.join("config.json").exists() {
         remove_from_kernel(&bundle, &flags.id, &Reaper::start()?).await?;

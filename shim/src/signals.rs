@@ -1,9 +1,10 @@
-//! Signals to containers' processes.
+//! Signals: to containers' processes, and from the kernel when a parent ends.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 
 /// Sends a signal, of any number: nix does not know the real-time signals. `false` if the
 /// process has ended.
@@ -17,6 +18,17 @@ pub fn send(pid: i32, signal: i32) -> Result<bool> {
         Some(libc::ESRCH) => Ok(false),
         _ => Err(error).with_context(|| format!("cannot send signal {signal}")),
     }
+}
+
+/// Makes the kernel kill this process when its parent ends, whose pid is `parent`. A change of
+/// the user undoes it.
+///
+/// # Errors
+/// If the parent has ended already.
+pub fn end_with_parent(parent: &str) -> Result<()> {
+    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
+    ensure!(parent == nix::unistd::getppid().to_string(), "the parent process has ended");
+    Ok(())
 }
 
 /// Sends a signal to a process that is nobody's child here, if `belongs` still says so once

@@ -4,7 +4,7 @@
 //! that happens. The locks of compilations are ranges of one file, which leaves no files
 //! behind.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::num::NonZero;
 use std::os::fd::AsRawFd as _;
@@ -17,6 +17,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 
 use super::CacheError;
+use crate::machine_memory;
 
 /// Memory of one compilation in bytes, as far as their number is concerned: what that of
 /// a usual site needs, with reserve.
@@ -84,21 +85,13 @@ impl Turn {
 /// How many modules may be compiled at the same time now.
 fn slots() -> u32 {
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    slots_of(processors, available_memory().unwrap_or_default())
+    slots_of(processors, machine_memory::available().unwrap_or_default())
 }
 
 fn slots_of(processors: usize, available_memory: u64) -> u32 {
     let by_memory = available_memory / COMPILATION_MEMORY;
     let slots = by_memory.min(processors as u64).max(1);
     u32::try_from(slots).unwrap_or(1).min(1 << 10)
-}
-
-/// Memory in bytes that programs can get without swapping.
-fn available_memory() -> Option<u64> {
-    let table = fs::read_to_string("/proc/meminfo").ok()?;
-    let line = table.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes << 10)
 }
 
 fn range(kind: i32, at: i64) -> libc::flock {
@@ -199,6 +192,6 @@ mod tests {
         {
             assert_eq!(slots_of(processors, mebibytes << 20), slots, "{processors}, {mebibytes} MiB");
         }
-        assert!(available_memory().is_some());
+        assert!(machine_memory::available().is_ok());
     }
 }

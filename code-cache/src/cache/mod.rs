@@ -31,9 +31,6 @@ pub use error::CacheError;
 pub use failures::{Failure, Remembered};
 pub use locks::Turn;
 
-/// Default size limit of a cache, in bytes.
-pub const DEFAULT_SIZE: u64 = 256 << 20;
-
 /// The extension of files of compiled code, whose names are their keys.
 const EXTENSION: &str = "code";
 

@@ -83,11 +83,7 @@ impl Cgroup {
 
     /// Sends a signal to all its processes.
     pub fn signal(&self, signal: i32) -> Result<()> {
-        for pid in self.pids()? {
-            // A process that has ended meanwhile is no error.
-            signals::send_if(pid, signal, || self.pids().is_ok_and(|pids| pids.contains(&pid)))?;
-        }
-        Ok(())
+        signal_all(self.pids()?, signal, || self.pids())
     }
 
     /// Freezes or thaws all its processes.
@@ -120,24 +116,14 @@ impl Cgroup {
             && !pids.is_empty()
             && Instant::now() < until
         {
-            for pid in pids {
-                let belongs = || all_pids(&manager).is_ok_and(|pids| pids.contains(&pid));
-                let _ = signals::send_if(pid, libc::SIGKILL, belongs);
-            }
+            let _ = signal_all(pids, libc::SIGKILL, || all_pids(&manager));
             std::thread::sleep(Duration::from_millis(5));
         }
         manager.remove().context("cannot remove the container's cgroup")?;
         self.remove_from_other_hierarchies();
         Ok(())
     }
-}
 
-fn all_pids(manager: &AnyCgroupManager) -> Result<Vec<i32>> {
-    let pids = manager.get_all_pids().context("cannot list the container's processes")?;
-    Ok(pids.into_iter().map(Pid::as_raw).collect())
-}
-
-impl Cgroup {
     /// On cgroup v1, runc also joins hierarchies without controllers that libcgroups does not
     /// know (`systemd`, `unified`), and leaves them behind when it is killed. Only empty
     /// cgroups can be removed.
@@ -150,6 +136,20 @@ impl Cgroup {
             let _ = std::fs::remove_dir(hierarchy.path().join(below));
         }
     }
+}
+
+fn all_pids(manager: &AnyCgroupManager) -> Result<Vec<i32>> {
+    let pids = manager.get_all_pids().context("cannot list the container's processes")?;
+    Ok(pids.into_iter().map(Pid::as_raw).collect())
+}
+
+/// Sends a signal to processes, each of which `pids_now` must still name once its pid can no
+/// longer become another process's. One that has ended meanwhile is no error; of the others,
+/// each gets its signal before the first error is returned.
+fn signal_all(pids: Vec<i32>, signal: i32, pids_now: impl Fn() -> Result<Vec<i32>>) -> Result<()> {
+    let send =
+        |pid| signals::send_if(pid, signal, || pids_now().is_ok_and(|pids| pids.contains(&pid))).map(drop);
+    pids.into_iter().map(send).fold(Ok(()), Result::and)
 }
 
 /// The pids in a directory of cgroup v2 and in all below it. One that is gone has none.

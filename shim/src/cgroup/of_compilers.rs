@@ -13,13 +13,14 @@ use libcontainer::oci_spec::runtime::{
     LinuxCpuBuilder, LinuxMemoryBuilder, LinuxPidsBuilder, LinuxResources, LinuxResourcesBuilder,
 };
 use nix::unistd::Pid;
+use ssr_code_cache::machine_memory;
 
 use super::paths::keyed;
 
 /// The cgroup that holds all of them.
 const PARENT: &str = "ssr-compilers";
 
-/// Most tasks of a compiler, which has one thread.
+/// Most tasks of a compiler, which has a thread for each processor.
 const MAX_TASKS: i64 = 16;
 
 /// Processor shares, of which a container has 1024 unless it asks for others.
@@ -103,10 +104,7 @@ pub fn join(name: &str) -> Result<()> {
 
 /// Most memory of a compiler, in bytes: half of the machine's.
 pub fn memory_limit() -> Result<u64> {
-    let table = fs::read_to_string("/proc/meminfo").context("/proc/meminfo")?;
-    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix("kB"));
-    let kilobytes: u64 = total.context("no MemTotal in /proc/meminfo")?.trim().parse()?;
-    Ok((kilobytes << 10) / 2)
+    Ok(machine_memory::total().context("cannot find out the machine's memory")? / 2)
 }
 
 fn limits() -> Result<LinuxResources> {

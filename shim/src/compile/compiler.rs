@@ -15,9 +15,9 @@ use ssr_code_cache::provide::{AttemptError, CompileRequest};
 use ssr_wasm::compile::loadable_engines;
 use ssr_wasm::target::Target;
 
-use super::lookup::end_with;
 use super::sandbox;
 use crate::cgroup::of_compilers;
+use crate::signals::end_with_parent;
 
 /// The argument that makes this binary the compiler. The next ones are its parent's pid and
 /// an [`Order`] as JSON. The module is on standard input; code, or the reason why there is
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
 fn run(mut file: File, output: &mut File) -> Result<()> {
     let mut args = std::env::args().skip(2);
     let (parent, order) = (args.next().context("no parent's pid")?, args.next().context("no order")?);
-    end_with(&parent)?;
+    end_with_parent(&parent)?;
     let order: Order = serde_json::from_str(&order).context("the order")?;
     if let Some(cgroup) = &order.cgroup {
         of_compilers::join(cgroup)?;

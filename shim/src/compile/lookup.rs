@@ -10,9 +10,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 use ssr_code_cache::cache::{CacheError, Code, CodeCache};
 use ssr_code_cache::ipc::{self, Request};
@@ -23,6 +22,7 @@ use ssr_wasm::compile::CompileError;
 use super::{compiler, compiler_process};
 use crate::cgroup::of_compilers;
 use crate::logger;
+use crate::signals::end_with_parent;
 
 /// The argument that makes this binary this process. The next ones are the shim's pid and,
 /// as JSON, a [`CachePlace`] or the reason why there is none. Standard input is the socket.
@@ -74,7 +74,7 @@ pub fn main() -> ExitCode {
 fn run() -> Result<()> {
     let mut args = std::env::args().skip(2);
     let (shim, place) = (args.next().context("no shim's pid")?, args.next().context("no cache's place")?);
-    end_with(&shim)?;
+    end_with_parent(&shim)?;
     // Whoever owns a module's file system could let it be read for ever. The compiler, which
     // inherits the hard limit, may take longer.
     setrlimit(Resource::RLIMIT_CPU, MAX_CPU_SECONDS, compiler::MAX_CPU_SECONDS)
@@ -90,13 +90,6 @@ fn run() -> Result<()> {
     let Some((request, module)) = ipc::receive_request(socket)? else { return Ok(()) };
     let code = provide(place, &request, &module);
     ipc::answer(socket.as_fd(), &code).context("the container's process does not take its code")
-}
-
-/// Makes the kernel kill this process when its parent ends.
-pub fn end_with(parent: &str) -> Result<()> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    ensure!(parent == nix::unistd::getppid().to_string(), "the parent process has ended");
-    Ok(())
 }
 
 fn provide(

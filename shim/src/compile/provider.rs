@@ -15,6 +15,9 @@ use super::lookup::{self, CachePlace};
 use crate::cgroup::of_compilers;
 use crate::reaper::Reaper;
 
+/// Exit codes above this one are those of signals.
+const SIGNALLED: u32 = 128;
+
 /// How often, and how many times, to try to remove the cgroup of a compiler that is ending.
 const CGROUP_RETRY: Duration = Duration::from_millis(50);
 const CGROUP_ATTEMPTS: usize = 40;
@@ -39,9 +42,9 @@ impl Provider {
         });
         let (pid, exit) = spawned.context("cannot start the process that provides compiled code")?;
         tokio::spawn(async move {
-            // Fails if nothing is reaped any more.
-            let _ = exit.await;
-            for _ in 0..CGROUP_ATTEMPTS {
+            // Fails if nothing is reaped any more. A process that ends by itself leaves nothing.
+            let killed = exit.await.is_ok_and(|exit| exit.code > SIGNALLED);
+            for _ in 0..if killed { CGROUP_ATTEMPTS } else { 0 } {
                 if of_compilers::remove_left_by(pid.unsigned_abs()) {
                     break;
                 }

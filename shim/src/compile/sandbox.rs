@@ -4,7 +4,6 @@
 
 use std::io;
 
-use super::lookup::end_with;
 use anyhow::{Context, Result};
 use libcontainer::oci_spec::runtime::{
     LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArgBuilder, LinuxSeccompBuilder, LinuxSeccompOperator,
@@ -15,6 +14,8 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{Gid, Uid, chdir, chroot, setgroups, setresgid, setresuid};
+
+use crate::signals::end_with_parent;
 
 /// The first of the user ids of compilers. Each has one of its own, made of its pid, so that
 /// none can signal or trace another. They lie below 2^31 and above what nodes give to
@@ -98,7 +99,7 @@ pub fn enter(parent: &str) -> Result<()> {
         .and_then(|()| setresuid(Uid::from_raw(user), Uid::from_raw(user), Uid::from_raw(user)))
         .with_context(|| format!("cannot become user {user}"))?;
     // A change of the user has cleared it.
-    end_with(parent)?;
+    end_with_parent(parent)?;
     nix::sys::prctl::set_no_new_privs().context("cannot set no_new_privs")?;
     initialize_seccomp(&filter()?).context("cannot install the seccomp filter")?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::Spec;
@@ -16,6 +16,7 @@ use super::root::restrict_root;
 use crate::cgroup::Cgroup;
 use crate::cgroup::paths::unified;
 use crate::io::stdio;
+use crate::oci::container_files::ContainerFiles;
 use crate::oci::container_kind::ContainerKind;
 use crate::oci::entrypoint::Unusable;
 use crate::oci::{own_process, spec};
@@ -34,7 +35,9 @@ pub fn create(
 ) -> Result<Done> {
     let mut spec = spec::load(bundle)?;
     let root = spec::root(&spec, bundle)?;
-    let kind = match (module, ContainerKind::of(&spec, &root)) {
+    let files = ContainerFiles::new(&spec, &root)
+        .with_context(|| format!("cannot look at the image's files in '{}'", root.display()))?;
+    let kind = match (module, ContainerKind::of(&spec, &files)) {
         (ModuleFile::Layer(_), _) => ContainerKind::Site,
         (ModuleFile::Expected, Err(Unusable::Missing(_))) if spec::names_module(&spec) => {
             return Ok(Done::NoEntrypoint);
@@ -47,8 +50,10 @@ pub fn create(
         ContainerKind::Sandbox => OwnExecutor::Pause,
         ContainerKind::Site => OwnExecutor::Site,
     };
-    let root = restrict_root(bundle, &root, &mut spec)?;
-    own_process::prepare(&mut spec, &root, unified())?;
+    restrict_root(bundle, &root, &mut spec)?;
+    own_process::prepare(&mut spec, &files, unified())?;
+    // The container's process must not get hold of the image's root as the node sees it.
+    drop(files);
     if let ModuleFile::Layer(module) = module {
         own_process::add_module(&mut spec, module)?;
     }

@@ -22,11 +22,12 @@ mod trace;
 use std::io::{self, Read, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
+use anyhow::{Context, Result};
 
 use command::{Answer, Done, HelperCommand};
 use error_chain::error_chain;
+
+use crate::signals::end_with_parent;
 
 /// Runs one command; see the module's text.
 pub fn main() -> ExitCode {
@@ -52,10 +53,7 @@ fn take_code_socket() -> Result<()> {
 /// The shim cleans up after a helper that fails half way. If the shim itself is killed,
 /// the helper ends too and leaves the rest to containerd's call of `delete`.
 fn end_with_shim() -> Result<()> {
-    nix::sys::prctl::set_pdeathsig(Signal::SIGKILL)?;
-    let shim = std::env::args().nth(2).context("the helper does not know its shim")?;
-    ensure!(shim == nix::unistd::getppid().to_string(), "the shim has ended");
-    Ok(())
+    end_with_parent(&std::env::args().nth(2).context("the helper does not know its shim")?)
 }
 
 fn run() -> Result<Done> {

@@ -1,7 +1,7 @@
 //! The root filesystem's mounts.
 
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::mount;
@@ -36,8 +36,8 @@ pub fn mount_root(bundle: &Path, mounts: &[RootMount]) -> Result<()> {
 /// and could serve the node's disk as an asset.
 ///
 /// The root is the bundle's, or one that its configuration names elsewhere, as Docker's does:
-/// that is then mounted into the bundle. Returns where it is.
-pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<PathBuf> {
+/// that is then mounted into the bundle, and the configuration names that place.
+pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<()> {
     let none = None::<&str>;
     let of_bundle = bundle.join(ROOT);
     if !same_file(root, &of_bundle) {
@@ -47,11 +47,10 @@ pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<Path
         changed.set_path(of_bundle.clone());
         spec.set_root(Some(changed));
     }
-    let bundle_root = of_bundle.as_path();
-    let describe = || format!("cannot remount '{}' without devices", bundle_root.display());
+    let describe = || format!("cannot remount '{}' without devices", of_bundle.display());
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
     // The others stay as they are.
-    let present = statvfs(bundle_root).with_context(describe)?.flags();
+    let present = statvfs(&of_bundle).with_context(describe)?.flags();
     for (of_mount, flag) in [
         (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
         (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
@@ -63,8 +62,7 @@ pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<Path
             flags |= flag;
         }
     }
-    nix::mount::mount(none, bundle_root, none, flags, none).with_context(describe)?;
-    Ok(of_bundle)
+    nix::mount::mount(none, &of_bundle, none, flags, none).with_context(describe)
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {

@@ -17,7 +17,7 @@ use crate::reaper::Reaper;
 
 /// No command takes longer on a working node, hooks included. A helper that does is
 /// killed.
-const TIMEOUT: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Lowest number of descriptors that the helper inherits; it uses the first ones itself.
 const MIN_INHERITED_FD: RawFd = 10;

@@ -15,6 +15,7 @@ use nix::fcntl::{AtFlags, OFlag, openat, readlinkat};
 use nix::sys::stat::{Mode, SFlag, fstatat};
 
 use super::entrypoint::Files;
+use super::spec::is_bind;
 
 /// Most symbolic links in one path, as in the kernel.
 const MAX_LINKS: usize = 40;
@@ -26,12 +27,15 @@ pub struct ContainerFiles {
     cwd: PathBuf,
 }
 
-struct MountPoint {
+/// A mount of the container's.
+pub struct MountPoint {
     /// Where it is in the container, without symbolic links.
     destination: PathBuf,
     /// What is mounted there; `None` for what holds no file of an image or a volume, such
     /// as proc and tmpfs.
     source: Option<PathBuf>,
+    /// What is there before; `None` if nothing is.
+    pub covers: Option<Metadata>,
 }
 
 impl ContainerFiles {
@@ -45,14 +49,17 @@ impl ContainerFiles {
         };
         // In their order: a mount may lie within an earlier one.
         for mount in spec.mounts().iter().flatten() {
-            let options = mount.options().as_deref().unwrap_or_default();
-            let bind = mount.typ().as_deref() == Some("bind")
-                || options.iter().any(|option| option == "bind" || option == "rbind");
-            let source = mount.source().clone().filter(|_| bind);
-            let destination = files.walk(mount.destination())?.0;
-            files.mounts.push(MountPoint { destination, source });
+            let source = mount.source().clone().filter(|_| is_bind(mount));
+            let (destination, covered) = files.walk(mount.destination())?;
+            let covers = covered.and_then(|file| File::from(file).metadata().ok());
+            files.mounts.push(MountPoint { destination, source, covers });
         }
         Ok(files)
+    }
+
+    /// The mounts, in the configuration's order.
+    pub fn mounts(&self) -> &[MountPoint] {
+        &self.mounts
     }
 
     /// Where a path leads, without symbolic links.

@@ -26,24 +26,21 @@ pub enum ContainerKind {
 }
 
 impl ContainerKind {
-    /// The kind of a container whose image is mounted at `root`.
+    /// The kind of a container that has these files.
     ///
     /// # Errors
     /// If there is nothing to execute.
-    pub fn of(spec: &Spec, root: &Path) -> Result<Self, Unusable> {
+    pub fn of(spec: &Spec, files: &ContainerFiles) -> Result<Self, Unusable> {
         if is_sandbox(spec) {
             return Ok(Self::Sandbox);
         }
-        let files = ContainerFiles::new(spec, root).map_err(|error| {
-            Unusable::Other(format!("cannot look at the image's files in '{}': {error}", root.display()))
-        })?;
         let args = arguments(spec);
-        match Entrypoint::find(args, path_variable(spec), &files)? {
+        match Entrypoint::find(args, path_variable(spec), files)? {
             Entrypoint::Module(_) | Entrypoint::BuiltIn(_) => Ok(Self::Site),
             Entrypoint::Program(program) => {
                 if let ([_, separator, command @ ..], true) = (args, program == Path::new(DOCKER_INIT))
                     && separator == "--"
-                    && let Ok(Entrypoint::Module(_)) = Entrypoint::find(command, path_variable(spec), &files)
+                    && let Ok(Entrypoint::Module(_)) = Entrypoint::find(command, path_variable(spec), files)
                 {
                     return Err(Unusable::Other(format!(
                         "'{}' is a site, which needs no other init process: run it without --init (in \
@@ -94,7 +91,8 @@ mod tests {
                 "process":{{"user":{{"uid":0,"gid":0}},"cwd":"/","args":{args},"env":["PATH=/sbin"]}}}}"#
         );
         let spec = serde_json::from_str(&config).unwrap();
-        ContainerKind::of(&spec, root.path()).map_err(|error| error.to_string())
+        let files = ContainerFiles::new(&spec, root.path()).unwrap();
+        ContainerKind::of(&spec, &files).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -14,8 +14,7 @@ use libcontainer::oci_spec::runtime::{
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::container_files::ContainerFiles;
-use super::entrypoint::Files as _;
-use super::spec::PidNamespace;
+use super::spec::{PidNamespace, is_bind};
 
 /// Fewest tasks (threads and processes) that a container needs: a server with some renders
 /// at a time, and a health check beside it.
@@ -24,15 +23,15 @@ const MIN_TASKS: i64 = 16;
 /// Where SELinux can be asked, if the kernel has it enabled.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
 
-/// Refuses what cannot be honoured, and changes what libcontainer would do wrong. The
-/// image is mounted at `root`. `unified` says whether there is cgroup v2 only.
-pub fn prepare(spec: &mut Spec, root: &Path, unified: bool) -> Result<()> {
+/// Refuses what cannot be honoured, and changes what libcontainer would do wrong. `files` are
+/// the container's. `unified` says whether there is cgroup v2 only.
+pub fn prepare(spec: &mut Spec, files: &ContainerFiles, unified: bool) -> Result<()> {
     refuse_hooks_of_the_image(spec)?;
     check_task_limit(spec)?;
     check_selinux(spec)?;
     set_propagation(spec)?;
-    check_proc(spec, root)?;
-    check_mount_points(spec, root)?;
+    check_proc(spec, files)?;
+    check_mount_points(spec, files)?;
     forbid_devices(spec);
     if let Some(mut process) = spec.process().clone() {
         restrict_capabilities(&mut process);
@@ -138,22 +137,17 @@ fn set_propagation(spec: &mut Spec) -> Result<()> {
 
 /// A file cannot be mounted over a directory, nor a directory over a file: the kernel says
 /// only "not a directory".
-fn check_mount_points(spec: &Spec, root: &Path) -> Result<()> {
-    let mounts: Vec<Mount> = spec.mounts().clone().unwrap_or_default();
-    for (index, mount) in mounts.iter().enumerate() {
+fn check_mount_points(spec: &Spec, files: &ContainerFiles) -> Result<()> {
+    for (mount, place) in spec.mounts().iter().flatten().zip(files.mounts()) {
         let Some(source) = mount.source().as_ref().filter(|_| is_bind(mount)) else { continue };
         let destination = mount.destination().display();
         let source_is_directory = source
             .metadata()
             .map_err(|error| anyhow!("cannot mount '{}' at '{destination}': {error}", source.display()))?
             .is_dir();
-        // As it is before this mount.
-        let mut before = spec.clone();
-        before.set_mounts(Some(mounts[..index].to_vec()));
-        let place = ContainerFiles::new(&before, root).and_then(|files| files.metadata(mount.destination()));
         // What does not exist is created.
-        let Ok(place) = place else { continue };
-        let (what, over) = match (source_is_directory, place.is_dir()) {
+        let Some(covered) = &place.covers else { continue };
+        let (what, over) = match (source_is_directory, covered.is_dir()) {
             (true, false) => ("directory", "file"),
             (false, true) => ("file", "directory"),
             _ => continue,
@@ -168,7 +162,7 @@ fn check_mount_points(spec: &Spec, root: &Path) -> Result<()> {
 }
 
 /// What is at `/proc` is trusted. Only these files in it may be mounted over, as runc has it.
-fn check_proc(spec: &Spec, root: &Path) -> Result<()> {
+fn check_proc(spec: &Spec, files: &ContainerFiles) -> Result<()> {
     const ALLOWED: [&str; 10] = [
         "/proc/cpuinfo",
         "/proc/diskstats",
@@ -181,8 +175,6 @@ fn check_proc(spec: &Spec, root: &Path) -> Result<()> {
         "/proc/sys/kernel/ns_last_pid",
         "/proc/uptime",
     ];
-    let files = ContainerFiles::new(spec, root)
-        .with_context(|| format!("cannot look at the image's files in '{}'", root.display()))?;
     let own = |mount: &&Mount| mount.typ().as_deref() == Some("proc") && !is_bind(mount);
     for mount in spec.mounts().iter().flatten().filter(|mount| !own(mount)) {
         // A link of the image may lead there.
@@ -252,11 +244,6 @@ pub fn check_exec(process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn is_bind(mount: &Mount) -> bool {
-    mount.typ().as_deref() == Some("bind")
-        || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
-}
-
 /// The label that the process gets at its next execution. Called by the process itself.
 pub fn set_selinux_label(spec: &Spec) -> Result<()> {
     let label = spec.process().as_ref().and_then(|process| process.selinux_label().as_deref());
@@ -282,7 +269,8 @@ mod tests {
         std::os::unix::fs::symlink("/proc", root.path().join("link")).unwrap();
         let config = format!(r#"{{"ociVersion":"1.0.2",{fields}}}"#);
         let mut spec: Spec = serde_json::from_str(&config).unwrap();
-        prepare(&mut spec, root.path(), true).map_err(|error| format!("{error:#}"))?;
+        let files = ContainerFiles::new(&spec, root.path()).unwrap();
+        prepare(&mut spec, &files, true).map_err(|error| format!("{error:#}"))?;
         let linux = spec.linux().clone().unwrap_or_default();
         Ok(linux.rootfs_propagation().clone().unwrap_or_default())
     }

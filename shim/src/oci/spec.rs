@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 
 /// Reads a bundle's config.json.
 pub fn load(bundle: &Path) -> Result<Spec> {
@@ -15,6 +15,12 @@ pub fn load(bundle: &Path) -> Result<Spec> {
 pub fn root(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
     let root = spec.root().as_ref().context("the configuration names no root filesystem")?;
     Ok(bundle.join(root.path()))
+}
+
+/// Whether a mount shows a file or directory of the node's.
+pub fn is_bind(mount: &Mount) -> bool {
+    mount.typ().as_deref() == Some("bind")
+        || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
 }
 
 /// The PID namespace of the container's processes.

@@ -13,13 +13,11 @@ use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use crate::helper::{command::StdioFiles, remove};
+use crate::helper::command::StdioFiles;
+use crate::helper::remove;
+use crate::helper::spawn::TIMEOUT;
 use crate::io::stdio;
 use crate::reaper::Reaper;
-
-/// No command takes longer on a working node, hooks included. A runtime that does is
-/// killed.
-const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long the end of the runtime's own output may take after the runtime has ended:
 /// a hook can leave a process with it.

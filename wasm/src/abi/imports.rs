@@ -3,7 +3,7 @@
 use wasmtime::{Caller, Engine, Linker, Result};
 
 use super::error::{Failure, RenderError, Stop};
-use super::state::GuestState;
+use super::state::{GuestState, MAX_TEXT};
 use super::wasi_stub;
 
 /// The import module of the render ABI.
@@ -14,9 +14,6 @@ const STALLED: u32 = 2;
 
 /// Most headers of a response, in bytes: what the most patient browser takes.
 const MAX_HEADERS: usize = 256 << 10;
-
-/// Most text of one log call or of a failure, in bytes. The rest is left out.
-pub(super) const MAX_TEXT: usize = 64 << 10;
 
 /// Everything that a guest may import; a module that imports more is refused when it is
 /// linked.

@@ -22,6 +22,9 @@ const MAX_CHUNK: usize = 64 << 10;
 /// Most randomness between two looks at the clock, in bytes.
 const MAX_RANDOM: usize = 1 << 20;
 
+/// Most text of one log call or of a failure, in bytes. The rest is left out.
+pub(super) const MAX_TEXT: usize = 64 << 10;
+
 /// Virtual time that passes at each look at a build's clock, in nanoseconds.
 const BUILD_TICK: u64 = 1_000;
 

@@ -5,8 +5,7 @@
 use wasmtime::{Caller, Linker, Result};
 
 use super::error::Stop;
-use super::imports::MAX_TEXT;
-use super::state::GuestState;
+use super::state::{GuestState, MAX_TEXT};
 
 const MODULE: &str = "wasi_snapshot_preview1";
 const SUCCESS: u32 = 0;
