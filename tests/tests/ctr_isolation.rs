@@ -257,6 +257,10 @@ fn a_compiler_has_no_privileges_and_ends_with_its_container() {
         assert_eq!(field(set), ["0000000000000000"], "{set}");
     }
     assert_eq!(field("NoNewPrivs:"), ["1"]);
+    // Its threads fit into its cgroup, however many processors there are.
+    let env = fs::read_to_string(format!("/proc/{pid}/environ")).expect("an environment");
+    let threads = env.trim_end_matches('\0').strip_prefix("RAYON_NUM_THREADS=").expect("nothing else");
+    assert!(threads.parse::<usize>().is_ok_and(|threads| threads < 16), "{env}");
     let cgroup = fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("cgroups");
     assert!(cgroup.contains("/ssr-compilers/"), "{cgroup}");
     for namespace in ["mnt", "net", "ipc", "uts"] {

@@ -20,8 +20,8 @@ use super::paths::keyed;
 /// The cgroup that holds all of them.
 const PARENT: &str = "ssr-compilers";
 
-/// Most tasks of a compiler, which has a thread for each processor.
-const MAX_TASKS: i64 = 16;
+/// Most threads of a compiler beside its first, however many processors there are.
+pub const MAX_THREADS: usize = 15;
 
 /// Processor shares, of which a container has 1024 unless it asks for others.
 const CPU_SHARES: u64 = 102;
@@ -110,7 +110,7 @@ pub fn memory_limit() -> Result<u64> {
 fn limits() -> Result<LinuxResources> {
     let memory = LinuxMemoryBuilder::default().limit(i64::try_from(memory_limit()?)?).build()?;
     let cpu = LinuxCpuBuilder::default().shares(CPU_SHARES).build()?;
-    let pids = LinuxPidsBuilder::default().limit(MAX_TASKS).build()?;
+    let pids = LinuxPidsBuilder::default().limit(i64::try_from(MAX_THREADS + 1)?).build()?;
     Ok(LinuxResourcesBuilder::default().memory(memory).cpu(cpu).pids(pids).build()?)
 }
 

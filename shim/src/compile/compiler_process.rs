@@ -3,15 +3,21 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
 
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use ssr_code_cache::entry;
 use ssr_code_cache::provide::{AttemptError, CompileRequest, Described};
 
 use super::compiler::{self, Order};
-use crate::cgroup::of_compilers::CompilerCgroup;
+use crate::cgroup::of_compilers::{CompilerCgroup, MAX_THREADS};
+
+/// The environment variable by which rayon, whose threads wasmtime compiles on, takes their
+/// number.
+const THREADS_VARIABLE: &str = "RAYON_NUM_THREADS";
 
 /// Signals of a compiler with a fault.
 const CRASHED: [i32; 4] = [libc::SIGILL, libc::SIGBUS, libc::SIGSEGV, libc::SIGSYS];
@@ -42,6 +48,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
         .arg(std::process::id().to_string())
         .arg(order)
         .env_clear()
+        .env(THREADS_VARIABLE, threads().to_string())
         .current_dir("/")
         .stdin(module)
         .stdout(Stdio::from(code.try_clone()?))
@@ -63,6 +70,12 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
         }
         None => Err(died(status, at_limit)),
     }
+}
+
+/// One thread for each processor, but no more than the compiler's cgroup allows: wasmtime gives
+/// up if one of its threads cannot be started.
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MAX_THREADS)
 }
 
 fn memory(name: &CStr) -> io::Result<File> {
@@ -108,6 +121,11 @@ fn died(status: ExitStatus, at_limit: bool) -> AttemptError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_compiler_starts_no_more_threads_than_it_may() {
+        assert!((1..=MAX_THREADS).contains(&threads()));
+    }
 
     #[test]
     fn how_a_compiler_died_tells_whether_to_try_again() {
