@@ -49,15 +49,12 @@ pub fn restrict_root(bundle: &Path, root: &Path, spec: &mut Spec) -> Result<()> 
     }
     let describe = || format!("cannot remount '{}' without devices", of_bundle.display());
     let mut flags = MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_NODEV | MsFlags::MS_NOSUID;
-    // The others stay as they are.
+    // The others stay as they are. Those for access times the kernel keeps by itself where a
+    // remount names none of them.
     let present = statvfs(&of_bundle).with_context(describe)?.flags();
-    for (of_mount, flag) in [
-        (FsFlags::ST_RDONLY, MsFlags::MS_RDONLY),
-        (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC),
-        (FsFlags::ST_NOATIME, MsFlags::MS_NOATIME),
-        (FsFlags::ST_NODIRATIME, MsFlags::MS_NODIRATIME),
-        (FsFlags::ST_RELATIME, MsFlags::MS_RELATIME),
-    ] {
+    for (of_mount, flag) in
+        [(FsFlags::ST_RDONLY, MsFlags::MS_RDONLY), (FsFlags::ST_NOEXEC, MsFlags::MS_NOEXEC)]
+    {
         if present.contains(of_mount) {
             flags |= flag;
         }
