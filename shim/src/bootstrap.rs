@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::api::{DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest};
@@ -26,6 +26,8 @@ use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion}
 use containerd_shim::{Flags, StartOpts};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cgroup::of_compilers;
+use crate::environment;
 use crate::logger;
 use crate::oci::spec;
 use crate::oci::wasm_layer::Images;
@@ -56,6 +58,9 @@ const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a shim may take for each of the requests that end it.
 const END_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long killed compilers may take to end.
+const COMPILER_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Exit code of a container whose shim has died: that of a process killed by SIGKILL.
 const KILLED: u32 = 137;
@@ -119,7 +124,9 @@ async fn start(flags: &Flags) -> Result<()> {
     let _first = only_one_start(&address)?;
     let spawned = !answers(&address);
     if spawned {
-        address = spawn_shim(options, &group, Vec::new()).await.context("cannot start the shim")?;
+        let bundle = std::env::current_dir()?;
+        let environment = environment::of_shim(&bundle)?;
+        address = spawn_shim(options, &group, environment).await.context("cannot start the shim")?;
         if !answers(&address) {
             bail!("the shim ended immediately; containerd's log may say why");
         }
@@ -293,6 +300,7 @@ async fn delete(flags: &Flags) -> Result<()> {
     if bundle.join("config.json").exists() {
         remove_from_kernel(&bundle, &flags.id, &Reaper::start()?).await?;
     }
+    remove_cgroups_of_compilers().await;
     if !address.is_empty() {
         match answers(&address) {
             // If containerd was killed before it told the shim to end, it never will.
@@ -307,6 +315,15 @@ async fn delete(flags: &Flags) -> Result<()> {
     };
     std::io::stdout().write_all(&response.write_to_bytes()?)?;
     Ok(())
+}
+
+/// Removes those of compilers whose shim was killed with them at work. They end a moment
+/// later than their shim.
+async fn remove_cgroups_of_compilers() {
+    let until = Instant::now() + COMPILER_END_TIMEOUT;
+    while !of_compilers::remove_left() && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 /// Makes a running shim forget a container, and end unless it serves other containers of

@@ -13,6 +13,7 @@ mod any_message;
 mod bootstrap;
 mod cgroup;
 mod compile;
+mod environment;
 mod helper;
 mod init;
 mod io;

@@ -119,21 +119,40 @@ impl Cgroup {
             let _ = signal_all(pids, libc::SIGKILL, || all_pids(&manager));
             std::thread::sleep(Duration::from_millis(5));
         }
+        let directories = self.directories();
+        directories.iter().for_each(|directory| remove_children(directory));
         manager.remove().context("cannot remove the container's cgroup")?;
-        self.remove_from_other_hierarchies();
+        // libcgroups does not know all of them.
+        for directory in directories {
+            let _ = std::fs::remove_dir(directory);
+        }
         Ok(())
     }
 
-    /// On cgroup v1, runc also joins hierarchies without controllers that libcgroups does not
-    /// know (`systemd`, `unified`), and leaves them behind when it is killed. Only empty
-    /// cgroups can be removed.
-    fn remove_from_other_hierarchies(&self) {
-        if self.systemd || unified() {
-            return;
-        }
+    /// Its directories where they follow from its path: in cgroup v2, or in each hierarchy of
+    /// v1. Those include hierarchies without controllers (`systemd`, `unified`), which runc
+    /// joins, and leaves behind when it is killed. systemd removes its scopes as a whole.
+    fn directories(&self) -> Vec<PathBuf> {
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);
-        for hierarchy in std::fs::read_dir(DEFAULT_CGROUP_ROOT).into_iter().flatten().flatten() {
-            let _ = std::fs::remove_dir(hierarchy.path().join(below));
+        let root = Path::new(DEFAULT_CGROUP_ROOT);
+        match (self.systemd, unified()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec![root.join(below)],
+            (false, false) => {
+                let hierarchies = std::fs::read_dir(root).into_iter().flatten().flatten();
+                hierarchies.map(|hierarchy| hierarchy.path().join(below)).collect()
+            }
+        }
+    }
+}
+
+/// Removes the cgroups below a directory that have no processes, as a privileged container
+/// can make them. The kernel removes a cgroup only if there is none below it.
+fn remove_children(directory: &Path) {
+    for child in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        if child.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_children(&child.path());
+            let _ = std::fs::remove_dir(child.path());
         }
     }
 }

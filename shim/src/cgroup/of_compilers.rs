@@ -36,7 +36,7 @@ impl CompilerCgroup {
     /// Chooses one for a compiler that this process is to start, which creates it by joining.
     /// Those that killed processes have left are removed.
     pub fn create() -> Result<Self> {
-        remove_empty();
+        remove_left();
         let name = name_for(std::process::id())?;
         manager(&name).map(|_| Self { name })
     }
@@ -84,7 +84,7 @@ pub fn remove_left_by(pid: u32) -> bool {
 /// Moves this process into the cgroup, and limits it.
 pub fn join(name: &str) -> Result<()> {
     let manager = manager(name)?;
-    // Somebody else who finds it empty, a moment after it was made, removes it.
+    // A shim in another PID namespace that finds it empty, a moment after it was made, removes it.
     let joined = manager.add_task(Pid::this()).or_else(|_| manager.add_task(Pid::this()));
     joined.context("cannot join the compiler's cgroup")?;
     let resources = limits()?;
@@ -123,12 +123,22 @@ fn manager(name: &str) -> Result<AnyCgroupManager> {
     create_cgroup_manager(config).context("cannot find the compiler's cgroup")
 }
 
-/// Removes the cgroups of compilers whose parents and shims were killed. Those in use stay:
-/// the kernel removes empty ones only.
-fn remove_empty() {
+/// Removes the cgroups of compilers whose parents were killed, and the empty ones of other
+/// PID namespaces, whose parents cannot be seen from here. `true` if none of a killed parent
+/// is left: its compiler ends a moment later, and the kernel removes empty cgroups only.
+pub fn remove_left() -> bool {
+    let Ok(own) = name_for(0) else { return true };
+    let mut removed = true;
     for directory in all() {
-        let _ = fs::remove_dir(directory);
+        let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let parent = name.split_once('-').filter(|(_, namespace)| own == format!("0-{namespace}"));
+        let killed = parent.map(|(pid, _)| !Path::new("/proc").join(pid).exists());
+        if killed != Some(false) {
+            let left = fs::remove_dir(&directory).is_err() && directory.exists();
+            removed &= !(left && killed == Some(true));
+        }
     }
+    removed
 }
 
 /// The directories of all cgroups of compilers, of each hierarchy.

@@ -79,6 +79,8 @@ pub struct StdioFiles {
 pub enum Done {
     /// All that was asked, and there is no new process.
     Nothing,
+    /// The container's processes and mounts are gone, and this says what could not be removed.
+    Left(String),
     /// There is a process. `serves` says whether it will ask for its module's code.
     Process { pid: i32, serves: bool },
     /// Nothing: the image's root has no file of the entrypoint's name.

@@ -81,8 +81,6 @@ fn run() -> Result<Done> {
             _lock = Some(remove::lock(&bundle)?);
             enter::exec(&bundle, init, &process, stdio)
         }
-        HelperCommand::Delete { bundle, id, systemd } => {
-            remove::delete(&bundle, &id, systemd).map(|()| Done::Nothing)
-        }
+        HelperCommand::Delete { bundle, id, systemd } => remove::delete(&bundle, &id, systemd),
     }
 }

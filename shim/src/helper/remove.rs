@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use super::command::Done;
 use super::error_chain::error_chain;
 use super::make::load;
 use super::root::unmount_root;
@@ -18,8 +19,12 @@ const LOCK: &str = "runtime.lock";
 /// How long killed processes may take to release the lock.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Removes everything there is, and reports the first failure.
-pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<()> {
+/// Removes everything there is. A cgroup without processes that cannot be removed is
+/// [`Done::Left`]: whoever made it unremovable must not keep the container from being deleted.
+///
+/// # Errors
+/// The first failure to end the container's processes or to unmount its root.
+pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<Done> {
     // Missing if containerd was killed while it removed the bundle; it removes the rest later.
     let cgroup = match bundle.join("config.json").exists() {
         true => Some(Cgroup::of_spec(&spec::load(bundle)?, id, systemd)),
@@ -31,9 +36,15 @@ pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<()> {
         // It was never made, or is removed already.
         Err(_) => Ok(()),
     };
-    let swept = cgroup.map_or(Ok(()), |cgroup| cgroup.remove());
+    let removed = removed.context("cannot remove the container");
+    let swept = cgroup.as_ref().map_or(Ok(()), Cgroup::remove);
     let unmounted = unmount_root(bundle);
-    waited.and(removed.context("cannot remove the container")).and(swept).and(unmounted)
+    waited.and(unmounted)?;
+    let Err(error) = removed.and(swept) else { return Ok(Done::Nothing) };
+    match cgroup.map_or(Ok(Vec::new()), |cgroup| cgroup.pids()) {
+        Ok(pids) if pids.is_empty() => Ok(Done::Left(format!("{error:#}"))),
+        _ => Err(error),
+    }
 }
 
 /// Keeps the container from being deleted while this helper, or a process that it forked,

@@ -74,9 +74,12 @@ impl RuntimeOptions {
     }
 
     /// Keeps them in a bundle, for whoever deletes the container after its shim has died.
+    /// They are there as a whole or, if the disk is full, not at all.
     pub fn save(&self, bundle: &Path) -> Result<()> {
         let file = bundle.join(FILE);
-        std::fs::write(&file, serde_json::to_vec(self)?)
+        let partial = file.with_extension("partial");
+        std::fs::write(&partial, serde_json::to_vec(self)?)
+            .and_then(|()| std::fs::rename(&partial, &file))
             .with_context(|| format!("cannot write '{}'", file.display()))
     }
 

@@ -13,9 +13,9 @@ use async_trait::async_trait;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
+use crate::environment;
 use crate::helper::command::StdioFiles;
 use crate::helper::remove;
-use crate::helper::spawn::TIMEOUT;
 use crate::io::stdio;
 use crate::reaper::Reaper;
 
@@ -28,12 +28,17 @@ const OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Launcher {
     pub bundle: PathBuf,
     pub reaper: Reaper,
+    /// How long a command may take.
+    pub timeout: Duration,
 }
 
 #[async_trait]
 impl Spawner for Launcher {
     async fn execute(&self, command: Command) -> ::runc::Result<(ExitStatus, u32, String, String)> {
         let mut command = command.into_std();
+        for name in environment::not_of_node() {
+            command.env_remove(name);
+        }
         // As the helper does: whoever deletes the container waits for this process.
         let lock =
             remove::lock(&self.bundle).map_err(|error| Error::ProcessSpawnFailed(io::Error::other(error)))?;
@@ -65,7 +70,7 @@ impl Spawner for Launcher {
         drop((command, lock));
         let (stdout, stderr) = output.unwrap_or_default();
         let (stdout, stderr) = (tokio::spawn(read(stdout)), tokio::spawn(read(stderr)));
-        let exit = match tokio::time::timeout(TIMEOUT, exit).await {
+        let exit = match tokio::time::timeout(self.timeout, exit).await {
             Ok(exit) => exit.map_err(|error| Error::InvalidCommand(io::Error::other(error)))?,
             Err(elapsed) => {
                 let _ = self.reaper.signal(pid, libc::SIGKILL);

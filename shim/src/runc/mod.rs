@@ -8,6 +8,7 @@ mod log;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::runc::Runc as Client;
 use ::runc::options::{CreateOpts, DeleteOpts, ExecOpts, GlobalOpts, KillOpts};
@@ -15,6 +16,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use libcontainer::oci_spec::runtime::{LinuxResources, Process};
 
 use crate::helper::command::ProcessStdio;
+use crate::helper::spawn::TIMEOUT;
 use crate::reaper::Reaper;
 use launcher::{Launcher, StdioOfProcess};
 
@@ -24,6 +26,10 @@ const DIRECTORY: &str = "runc";
 
 /// The runtime's log file; what it says about a failure is read from there.
 const LOG: &str = "log.json";
+
+/// How long the runtime may take to remove a container whose processes are killed. What it
+/// leaves then, the helper removes.
+const REMOVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The runtimes that are looked for in PATH where none is named.
 const RUNTIMES: [&str; 2] = ["runc", "crun"];
@@ -57,6 +63,29 @@ impl Runc {
     /// # Errors
     /// If the node has no such runtime.
     pub fn new(bundle: &Path, id: &str, options: &RuncOptions, reaper: &Reaper) -> Result<Self> {
+        Self::with_timeout(bundle, id, options, reaper, TIMEOUT)
+    }
+
+    /// To remove the container of a bundle, if the runtime has made it or has tried to.
+    pub fn to_remove(
+        bundle: &Path,
+        id: &str,
+        options: &RuncOptions,
+        reaper: &Reaper,
+    ) -> Result<Option<Self>> {
+        match bundle.join(DIRECTORY).exists() {
+            true => Self::with_timeout(bundle, id, options, reaper, REMOVE_TIMEOUT).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn with_timeout(
+        bundle: &Path,
+        id: &str,
+        options: &RuncOptions,
+        reaper: &Reaper,
+        timeout: Duration,
+    ) -> Result<Self> {
         let binary = match &options.binary {
             Some(named) => find(named).with_context(|| {
                 format!(
@@ -77,22 +106,13 @@ impl Runc {
             .log(directory.join(LOG))
             .log_json()
             .systemd_cgroup(options.systemd_cgroup);
-        global.custom_spawner(Arc::new(Launcher { bundle: bundle.to_owned(), reaper: reaper.clone() }));
+        global.custom_spawner(Arc::new(Launcher {
+            bundle: bundle.to_owned(),
+            reaper: reaper.clone(),
+            timeout,
+        }));
         let client = global.build().map_err(|error| anyhow!("cannot call the OCI runtime: {error}"))?;
         Ok(Self { client, bundle: bundle.to_owned(), directory, id: id.to_owned(), options: options.clone() })
-    }
-
-    /// For the container of a bundle, if the runtime has made it or has tried to.
-    pub fn of_bundle(
-        bundle: &Path,
-        id: &str,
-        options: &RuncOptions,
-        reaper: &Reaper,
-    ) -> Result<Option<Self>> {
-        match bundle.join(DIRECTORY).exists() {
-            true => Self::new(bundle, id, options, reaper).map(Some),
-            false => Ok(None),
-        }
     }
 
     /// Makes the container. Its process, whose pid is returned, waits to be started.
@@ -175,6 +195,13 @@ impl Runc {
             (Some(reason), _) => bail!("cannot {what}: {reason}"),
             (None, ::runc::error::Error::CommandFailed { status, stdout, stderr }) => {
                 bail!("cannot {what}: the OCI runtime says nothing but {stdout}{stderr}({status})")
+            }
+            (None, ::runc::error::Error::CommandTimeout(_)) => {
+                let systemd = match self.options.systemd_cgroup {
+                    true => ". It asks systemd for the container's cgroup: look whether dbus.service answers",
+                    false => "",
+                };
+                bail!("cannot {what}: the OCI runtime timed out and was killed{systemd}")
             }
             (None, error) => Err(anyhow!("cannot {what}: {error}")),
         }

@@ -23,11 +23,10 @@ pub enum Runtime {
 }
 
 /// Removes what the kernel has of a bundle's container, whoever made it and however far
-/// that came.
+/// that came. What stays without doing harm is only logged.
 pub async fn remove_from_kernel(bundle: &Path, id: &str, reaper: &Reaper) -> Result<()> {
     let options = RuntimeOptions::of_bundle(bundle)?;
-    // The helper then removes the rest, even if the OCI runtime has failed.
-    let by_runc = match Runc::of_bundle(bundle, id, &options.of_runc(), reaper) {
+    let by_runc = match Runc::to_remove(bundle, id, &options.of_runc(), reaper) {
         Ok(Some(runc)) => runc.delete().await,
         Ok(None) => Ok(()),
         Err(error) => Err(error),
@@ -37,8 +36,15 @@ pub async fn remove_from_kernel(bundle: &Path, id: &str, reaper: &Reaper) -> Res
         id: id.to_owned(),
         systemd: options.systemd_cgroup,
     };
-    spawn::run(&delete, reaper).await?;
-    by_runc
+    if let Done::Left(left) = spawn::run(&delete, reaper).await? {
+        log::warn!("container '{id}' is deleted, but something of it stays: {left}");
+    }
+    match by_runc {
+        // The helper has removed the rest, and the runtime's state goes with the bundle.
+        Err(error) if options.root.is_empty() => log::warn!("container '{id}': {error:#}"),
+        result => return result,
+    }
+    Ok(())
 }
 
 /// Makes the container's first process, by the program that the container's kind needs.
