@@ -22,12 +22,12 @@ use containerd_shim::protos::shim_async::{Client, TaskClient, create_task};
 use containerd_shim::protos::ttrpc;
 use containerd_shim::protos::ttrpc::asynchronous::Server;
 use containerd_shim::protos::ttrpc::asynchronous::transport::Listener;
-use containerd_shim::protos::types::introspection::{RuntimeInfo, RuntimeVersion};
 use containerd_shim::{Flags, StartOpts};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cgroup::of_compilers;
 use crate::environment;
+use crate::info;
 use crate::logger;
 use crate::oci::spec;
 use crate::oci::wasm_layer::Images;
@@ -37,7 +37,6 @@ use crate::task::make::remove_from_kernel;
 use crate::task::service::TaskService;
 
 const NAME: &str = "io.containerd.ssr.v1";
-const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The file in a bundle that holds the address of its shim. containerd before 1.7 finds
 /// shims again by it, and so does `delete`.
@@ -81,11 +80,12 @@ pub fn main(args: &[OsString]) -> ExitCode {
 fn run(args: &[OsString]) -> Result<()> {
     let flags = containerd_shim::parse(args)?;
     if flags.version {
-        println!("{NAME}:\n  Version: {VERSION}");
+        println!("{NAME}:\n  Version: {}", info::VERSION);
         return Ok(());
     }
     if flags.info {
-        return info();
+        let info = info::info(NAME, &read_input()?)?;
+        return Ok(std::io::stdout().write_all(&info.write_to_bytes()?)?);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     match flags.action.as_str() {
@@ -100,15 +100,6 @@ fn run(args: &[OsString]) -> Result<()> {
         }
         other => bail!("unknown command '{other}'; expected start or delete"),
     }
-}
-
-/// Answers containerd 2 and Docker 29, which ask this before they start anything.
-fn info() -> Result<()> {
-    let version = RuntimeVersion { version: VERSION.to_owned(), ..RuntimeVersion::default() };
-    let info =
-        RuntimeInfo { name: NAME.to_owned(), version: MessageField::some(version), ..RuntimeInfo::default() };
-    std::io::stdout().write_all(&info.write_to_bytes()?)?;
-    Ok(())
 }
 
 /// Starts the shim as a process of its own and prints its address. A container joins the

@@ -15,6 +15,7 @@ mod cgroup;
 mod compile;
 mod environment;
 mod helper;
+mod info;
 mod init;
 mod io;
 mod logger;

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use ssr_e2e::{Containerd, http};
+use ssr_e2e::{Containerd, http, shell};
 
 #[test]
 fn the_container_answers_with_a_page_rendered_by_its_module() {
@@ -134,4 +134,12 @@ fn the_container_runs_as_the_images_user() {
     assert_eq!(site.get("/").status, 200);
     let status = site.proc("status");
     assert!(status.contains("Uid:\t65532\t65532"), "{status}");
+}
+
+#[test]
+fn the_loopback_interface_of_a_containers_own_network_is_up() {
+    let containerd = Containerd::shared();
+    let site = containerd.site().own_network().detach();
+    let healthy = || (site.exec(&["ssr", "health"]).code == 0).then_some(());
+    assert!(shell::poll(healthy).is_some(), "{}", site.log());
 }

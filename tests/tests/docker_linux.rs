@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use ssr_e2e::Docker;
+use ssr_e2e::{Docker, leaks, shell};
 
 #[test]
 fn standard_input_is_read_to_the_end() {
@@ -101,6 +101,17 @@ fn the_options_of_docker_run_take_effect() {
         let last = output.stdout.lines().last().unwrap_or_default();
         assert_eq!(last, expected, "{options}: {}{}", output.stdout, output.stderr);
     }
+}
+
+#[test]
+fn cgroups_that_a_container_makes_are_removed_with_it() {
+    let docker = Docker::shared();
+    // The container's own cgroup: of the first controller, or of cgroup v2.
+    let make = "cd /sys/fs/cgroup; test -d pids && cd pids; mkdir sub sub/below";
+    let output = docker.try_sh(&format!("docker run --rm --privileged $linux sh -c '{make}'"));
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let left = shell::poll(|| Some(leaks::cgroups("sub")).filter(Vec::is_empty));
+    assert!(left.is_some(), "left: {:?}", leaks::cgroups("sub"));
 }
 
 #[test]

@@ -273,3 +273,16 @@ fn what_a_page_logs_appears_in_dockers_log() {
     assert_eq!(get(port, "/log?text=needle").status, 200);
     web.wait_for_log("logged: needle");
 }
+
+#[test]
+fn orphans_of_a_container_in_the_sites_pid_namespace_are_reaped() {
+    let docker = Docker::shared();
+    let _web = docker.named("reaps");
+    docker.sh("docker run -d --name reaps $site");
+    // Each shell ends before its background process, whose parent is then the server.
+    let orphans =
+        "for n in 1 2 3 4 5; do (sleep 0.2 &); done; sleep 1; grep -c '^State:.Z' /proc/[0-9]*/status";
+    let output = docker.try_sh(&format!("docker run --rm --pid container:reaps $linux sh -c \"{orphans}\""));
+    let zombies: Vec<_> = output.stdout.lines().filter(|line| !line.ends_with(":0")).collect();
+    assert!(output.stdout.contains("/status:0") && zombies.is_empty(), "{}{}", output.stdout, output.stderr);
+}

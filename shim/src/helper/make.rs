@@ -12,7 +12,9 @@ use super::command::{Done, ModuleFile, OwnOptions, ProcessStdio};
 use super::error_chain::error_chain;
 use super::executor::OwnExecutor;
 use super::inherited_fds;
-use super::root::restrict_root;
+use super::loopback;
+use super::mounts::root::restrict_root;
+use super::mounts::volumes;
 use crate::cgroup::Cgroup;
 use crate::cgroup::paths::unified;
 use crate::io::stdio;
@@ -57,13 +59,18 @@ pub fn create(
     if let ModuleFile::Layer(module) = module {
         own_process::add_module(&mut spec, module)?;
     }
+    volumes::prepare(bundle, &mut spec)?;
     let cgroup = Cgroup::of_spec(&spec, id, options.systemd);
     cgroup.make_parents()?;
+    let own_network = loopback::is_ours(&spec);
     let builder = builder(bundle, id, stdio)?.with_executor(executor);
     let bundle = save(bundle, spec)?;
     let init = builder.as_init(bundle).with_systemd(options.systemd).with_no_pivot(options.no_pivot);
     let container = init.with_detach(true).build().map_err(error_chain)?;
     let pid = container.pid().ok_or_else(|| anyhow!("its process ended immediately"))?;
+    if own_network {
+        loopback::switch_on(pid.as_raw())?;
+    }
     Ok(Done::Process { pid: pid.as_raw(), serves: kind == ContainerKind::Site })
 }
 

@@ -12,9 +12,10 @@ mod enter;
 mod error_chain;
 mod executor;
 pub mod inherited_fds;
+mod loopback;
 mod make;
+mod mounts;
 pub mod remove;
-mod root;
 mod self_exe;
 pub mod spawn;
 mod trace;
@@ -26,6 +27,7 @@ use anyhow::{Context, Result};
 
 use command::{Answer, Done, HelperCommand};
 use error_chain::error_chain;
+use mounts::root;
 
 use crate::signals::end_with_parent;
 
@@ -69,7 +71,7 @@ fn run() -> Result<Done> {
                 make::create(&bundle, &id, options, stdio, &module).context("cannot create the container")
             });
             if !matches!(created, Ok(Done::Process { .. } | Done::LinuxRoot)) {
-                let _ = root::unmount_root(&bundle);
+                let _ = root::unmount_all(&bundle);
             }
             created
         }

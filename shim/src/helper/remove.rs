@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::command::Done;
 use super::error_chain::error_chain;
 use super::make::load;
-use super::root::unmount_root;
+use super::mounts::root::unmount_all;
 use crate::cgroup::Cgroup;
 use crate::oci::spec;
 
@@ -38,7 +38,7 @@ pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<Done> {
     };
     let removed = removed.context("cannot remove the container");
     let swept = cgroup.as_ref().map_or(Ok(()), Cgroup::remove);
-    let unmounted = unmount_root(bundle);
+    let unmounted = unmount_all(bundle);
     waited.and(unmounted)?;
     let Err(error) = removed.and(swept) else { return Ok(Done::Nothing) };
     match cgroup.map_or(Ok(Vec::new()), |cgroup| cgroup.pids()) {

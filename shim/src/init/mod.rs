@@ -41,7 +41,10 @@ pub fn main(args: &[OsString]) -> ExitCode {
         .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
         .collect();
     let code = match args.split_first() {
-        Some((command, args)) if command == SERVE => ssr_server::run(args, &env, handover::code_source()),
+        Some((command, args)) if command == SERVE => {
+            leave_orphans_to_the_kernel();
+            ssr_server::run(args, &env, handover::code_source())
+        }
         Some((command, args)) if command == HEALTH => ssr_server::probe::run(args, &env),
         other => {
             let command = other.map_or("nothing", |(command, _)| command);
@@ -51,4 +54,12 @@ pub fn main(args: &[OsString]) -> ExitCode {
     };
     log::logger().flush();
     code.into()
+}
+
+/// The first process of a PID namespace inherits the orphans of others in it, as those of a
+/// container with `--pid container:SITE`. The kernel reaps children of who ignores this
+/// signal; the server has none of its own.
+fn leave_orphans_to_the_kernel() {
+    // SAFETY: installs no handler.
+    unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
 }

@@ -30,7 +30,7 @@ pub struct ContainerFiles {
 /// A mount of the container's.
 pub struct MountPoint {
     /// Where it is in the container, without symbolic links.
-    destination: PathBuf,
+    pub destination: PathBuf,
     /// What is mounted there; `None` for what holds no file of an image or a volume, such
     /// as proc and tmpfs.
     source: Option<PathBuf>,

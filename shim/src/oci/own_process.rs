@@ -14,7 +14,7 @@ use libcontainer::oci_spec::runtime::{
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::container_files::ContainerFiles;
-use super::spec::{PidNamespace, is_bind};
+use super::spec::{PidNamespace, is_bind, receives};
 
 /// Fewest tasks (threads and processes) that a container needs: a server with some renders
 /// at a time, and a health check beside it.
@@ -32,6 +32,7 @@ pub fn prepare(spec: &mut Spec, files: &ContainerFiles, unified: bool) -> Result
     set_propagation(spec)?;
     check_proc(spec, files)?;
     check_mount_points(spec, files)?;
+    follow_dangling_links(spec, files);
     forbid_devices(spec);
     if let Some(mut process) = spec.process().clone() {
         restrict_capabilities(&mut process);
@@ -102,27 +103,22 @@ fn check_selinux(spec: &Spec) -> Result<()> {
 
 /// Mounts that reach the node are refused. Without any that receives the node's later
 /// mounts, all are private, as the default of Docker and Kubernetes says; libcontainer
-/// would let them receive.
+/// would let them receive. With one, `mounts::volumes` makes the others private.
 fn set_propagation(spec: &mut Spec) -> Result<()> {
-    let wanted = |option: &String| option.trim_start_matches('r').to_owned();
-    let mut receives = false;
     for mount in spec.mounts().iter().flatten() {
-        for option in mount.options().iter().flatten().map(|option| (option, wanted(option))) {
-            match option.1.as_str() {
-                "shared" => bail!(
-                    "the mount at '{}' has the propagation '{}', which a site's container does not offer: use \
-                     'rprivate' or 'rslave' (in Kubernetes, mountPropagation: None or HostToContainer)",
-                    mount.destination().display(),
-                    option.0
-                ),
-                "slave" => receives = true,
-                _ => {}
-            }
+        let options = mount.options().iter().flatten();
+        if let Some(option) = options.clone().find(|option| *option == "shared" || *option == "rshared") {
+            bail!(
+                "the mount at '{}' has the propagation '{option}', which a site's container does not offer: use \
+                 'rprivate' or 'rslave' (in Kubernetes, mountPropagation: None or HostToContainer)",
+                mount.destination().display()
+            );
         }
     }
+    let mut receives = spec.mounts().iter().flatten().any(receives);
     let Some(linux) = spec.linux() else { return Ok(()) };
-    let of_root = linux.rootfs_propagation().as_ref().map(wanted).unwrap_or_default();
-    match of_root.as_str() {
+    let of_root = linux.rootfs_propagation().as_deref().unwrap_or_default().trim_start_matches('r');
+    match of_root {
         "" | "private" | "slave" => {}
         other => {
             bail!("rootfsPropagation: a site's container does not offer '{other}': use 'private' or 'slave'")
@@ -159,6 +155,18 @@ fn check_mount_points(spec: &Spec, files: &ContainerFiles) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Lets a mount that a link of the image leads to nowhere name the link's target, which
+/// libcontainer then creates in the root: it would not create a file through the link.
+fn follow_dangling_links(spec: &mut Spec, files: &ContainerFiles) {
+    let mut mounts = spec.mounts().clone().unwrap_or_default();
+    for (mount, place) in mounts.iter_mut().zip(files.mounts()) {
+        if place.covers.is_none() {
+            mount.set_destination(place.destination.clone());
+        }
+    }
+    spec.set_mounts(Some(mounts));
 }
 
 /// What is at `/proc` is trusted. Only these files in it may be mounted over, as runc has it.

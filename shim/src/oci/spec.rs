@@ -64,6 +64,11 @@ pub fn names_module(spec: &Spec) -> bool {
         || path.extension().is_some_and(|extension| extension == "wasm")
 }
 
+/// Whether a mount is to receive the mounts that the node makes in it later.
+pub fn receives(mount: &Mount) -> bool {
+    mount.options().iter().flatten().any(|option| option == "slave" || option == "rslave")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

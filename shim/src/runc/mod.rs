@@ -86,19 +86,16 @@ impl Runc {
         reaper: &Reaper,
         timeout: Duration,
     ) -> Result<Self> {
-        let binary = match &options.binary {
-            Some(named) => find(named).with_context(|| {
-                format!(
-                    "the container runs a Linux program, and the runtime '{}' that the option BinaryName names for those \
-                     does not exist",
-                    named.display()
-                )
-            })?,
-            None => RUNTIMES.iter().find_map(|name| find(Path::new(name))).context(
-                "the container runs a Linux program, and this node has neither runc nor crun in containerd's PATH to run \
-                 it: install runc, or name another runtime with the option BinaryName. Sites need none",
-            )?,
-        };
+        let binary = runtime(options.binary.as_deref()).with_context(|| match &options.binary {
+            Some(named) => format!(
+                "the container runs a Linux program, and the runtime '{}' that the option BinaryName names for those \
+                 does not exist",
+                named.display()
+            ),
+            None => "the container runs a Linux program, and this node has neither runc nor crun in containerd's \
+                     PATH to run it: install runc, or name another runtime with the option BinaryName. Sites need none"
+                .to_owned(),
+        })?;
         let directory = bundle.join(DIRECTORY);
         let mut global = GlobalOpts::new()
             .command(binary)
@@ -216,9 +213,13 @@ fn has_ended(error: &anyhow::Error) -> bool {
         .any(|reason| text.contains(reason))
 }
 
-/// The runtime's file: an absolute path, or a name in PATH.
-fn find(binary: &Path) -> Option<PathBuf> {
-    ::runc::utils::binary_path(binary)
+/// The OCI runtime's file: of the one that is named, by a path or a name in PATH, or else of
+/// the first one that this node has.
+pub fn runtime(named: Option<&Path>) -> Option<PathBuf> {
+    match named {
+        Some(named) => ::runc::utils::binary_path(named),
+        None => RUNTIMES.iter().find_map(::runc::utils::binary_path),
+    }
 }
 
 fn read_pid(file: &Path) -> Result<i32> {

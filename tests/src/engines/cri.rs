@@ -1,16 +1,18 @@
 //! A CRI client: pods and their containers, managed as a kubelet does.
 
+use std::path::Path;
 use std::time::Duration;
 
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStats, ContainerStatsRequest,
     ContainerStatus, ContainerStatusRequest, CreateContainerRequest, ExecSyncRequest, ExecSyncResponse,
-    ImageSpec, KeyValue, LinuxContainerConfig, LinuxContainerResources, LinuxContainerSecurityContext,
-    LinuxPodSandboxConfig, LinuxSandboxSecurityContext, NamespaceMode, NamespaceOption, PodSandboxConfig,
-    PodSandboxMetadata, PodSandboxStatsRequest, PodSandboxStatusRequest, PortMapping, RemoveContainerRequest,
-    RemovePodSandboxRequest, RunPodSandboxRequest, StartContainerRequest, StopContainerRequest,
-    StopPodSandboxRequest, UpdateContainerResourcesRequest,
+    IdMapping, ImageSpec, KeyValue, LinuxContainerConfig, LinuxContainerResources,
+    LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode,
+    NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatsRequest, PodSandboxStatusRequest,
+    PortMapping, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    StartContainerRequest, StopContainerRequest, StopPodSandboxRequest, UpdateContainerResourcesRequest,
+    UserNamespace,
 };
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Response, Status};
@@ -30,6 +32,9 @@ pub struct Cri<'a> {
     runtime: tokio::runtime::Runtime,
     client: RuntimeServiceClient<Channel>,
 }
+
+/// The users of a pod that has its own.
+const OWN_USERS: IdMapping = IdMapping { host_id: 100_000, container_id: 0, length: 65536 };
 
 /// Calls a method and returns its response.
 macro_rules! call {
@@ -78,6 +83,19 @@ impl<'a> Cri<'a> {
             ..Default::default()
         };
         self.run_pod_with(name, &[], slice.to_owned(), on_node)
+    }
+
+    /// Runs a pod without containers, whose users are others on the node: root is 100000 there
+    /// (`hostUsers: false`).
+    pub fn run_pod_with_own_users(&self, name: &str) -> Pod<'_> {
+        let users =
+            UserNamespace { mode: NamespaceMode::Pod.into(), uids: vec![OWN_USERS], gids: vec![OWN_USERS] };
+        let namespaces = NamespaceOption {
+            pid: NamespaceMode::Container.into(),
+            userns_options: Some(users),
+            ..Default::default()
+        };
+        self.run_pod_with(name, &[], self.cgroup_parent(name), namespaces)
     }
 
     fn cgroup_parent(&self, name: &str) -> String {
@@ -145,6 +163,8 @@ pub struct Spec<'a> {
     pub env: &'a [(&'a str, &'a str)],
     /// The memory limit, in bytes. 0 means none.
     pub memory: i64,
+    /// A directory of the node and where it is mounted. Its files have the pod's users.
+    pub volume: Option<(&'a Path, &'a str)>,
 }
 
 impl Pod<'_> {
@@ -189,6 +209,7 @@ impl Pod<'_> {
             command: spec.command.iter().map(|word| (*word).to_owned()).collect(),
             envs: spec.env.iter().map(env).collect(),
             log_path: log_path.clone(),
+            mounts: spec.volume.iter().map(|(host, container)| self.mount(host, container)).collect(),
             linux: Some(LinuxContainerConfig {
                 resources: Some(LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory,
@@ -208,6 +229,17 @@ impl Pod<'_> {
         };
         let id = call!(self.cri, create_container, request)?.container_id;
         Ok(PodContainer { pod: self, id, log: format!("{}/{log_path}", self.config.log_directory) })
+    }
+
+    fn mount(&self, host: &Path, container: &str) -> Mount {
+        let users = self.namespaces.userns_options.clone().unwrap_or_default();
+        Mount {
+            host_path: host.to_str().expect("an ordinary path").to_owned(),
+            container_path: container.to_owned(),
+            uid_mappings: users.uids,
+            gid_mappings: users.gids,
+            ..Default::default()
+        }
     }
 
     /// Stops the pod with its containers, and removes them.

@@ -54,6 +54,21 @@ impl Image {
         Self::from_layers(&["/ssr.wasm", "/dist"], vec![(TAR_LAYER, assets)], media_types)
     }
 
+    /// The tests' site with a symbolic link in its root.
+    pub fn with_link(link: &str, target: &str) -> Self {
+        let site = Self::from_fixture("site.js");
+        let mut root = tar::Builder::new(Vec::new());
+        oci_archive::file(&mut root, "ssr.wasm", &site.module(), 0o644);
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        root.append_link(&mut header, link, target).expect("a link");
+        let root = root.into_inner().expect("an archive");
+        let config = json!({ "Entrypoint": ["/ssr.wasm"], "User": USER });
+        oci_archive::write(&site.path(), site.name(), site.platform(), config, &[(TAR_LAYER, root)]);
+        site
+    }
+
     /// The tests' site whose only layer is its module.
     pub fn from_module_layer(media_type: &'static str) -> Self {
         Self::from_layers(&["/ssr.wasm"], Vec::new(), &[media_type])

@@ -3,31 +3,39 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, ensure};
 use containerd_shim::mount;
 use libcontainer::oci_spec::runtime::Spec;
 use nix::mount::MsFlags;
 use nix::sys::statvfs::{FsFlags, statvfs};
 
-use super::command::RootMount;
+use super::mapped_root;
+use super::owners::Owners;
+use crate::helper::command::RootMount;
 
 /// The directory in a bundle where the root filesystem is mounted.
 pub const ROOT: &str = "rootfs";
+
+/// The directory in a bundle where volumes are mounted whose files get other owners.
+pub const VOLUMES: &str = "volumes";
 
 pub fn mount_root(bundle: &Path, mounts: &[RootMount]) -> Result<()> {
     let root = bundle.join(ROOT);
     std::fs::create_dir_all(&root).with_context(|| format!("cannot create '{}'", root.display()))?;
     for RootMount { kind, source, options } in mounts {
-        // containerd's own options, which the kernel would only call invalid.
-        let mapped = |option: &&String| option.starts_with("uidmap=") || option.starts_with("gidmap=");
-        if let Some(option) = options.iter().find(mapped) {
-            bail!(
-                "the root filesystem is to be mapped into a user namespace ('{option}'), which this runtime cannot do: \
-                 run the pod with hostUsers: true, or let containerd change the owners of its files"
-            );
-        }
-        mount::mount_rootfs(Some(kind), Some(source), options, &root)
-            .with_context(|| format!("cannot mount {kind} '{source}' as the root filesystem"))?;
+        ensure!(
+            !kind.contains('/'),
+            "cannot mount {kind} '{source}' as the root filesystem: containerd's mount manager does this for runtimes \
+             that do not say they can, and this one does not"
+        );
+        let mut options = options.clone();
+        let mounted = match Owners::take_from(&mut options)? {
+            Some(owners) => mapped_root::mount(kind, source, options, &owners, &root),
+            None => {
+                mount::mount_rootfs(Some(kind), Some(source), &options, &root).map_err(anyhow::Error::from)
+            }
+        };
+        mounted.with_context(|| format!("cannot mount {kind} '{source}' as the root filesystem"))?;
     }
     Ok(())
 }
@@ -67,8 +75,12 @@ fn same_file(one: &Path, other: &Path) -> bool {
     identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
-pub fn unmount_root(bundle: &Path) -> Result<()> {
-    let root = bundle.join(ROOT);
-    mount::umount_recursive(root.to_str(), libc::MNT_DETACH)
-        .with_context(|| format!("cannot unmount '{}'", root.display()))
+/// Unmounts all that the helper has mounted in a bundle.
+pub fn unmount_all(bundle: &Path) -> Result<()> {
+    for directory in [ROOT, VOLUMES] {
+        let directory = bundle.join(directory);
+        mount::umount_recursive(directory.to_str(), libc::MNT_DETACH)
+            .with_context(|| format!("cannot unmount '{}'", directory.display()))?;
+    }
+    Ok(())
 }
