@@ -5,6 +5,7 @@ pub mod of_compilers;
 pub mod oom;
 pub mod paths;
 pub mod stats;
+pub mod systemd;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -31,10 +32,9 @@ const FREEZE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Cgroup {
     path: PathBuf,
     id: String,
-    systemd: bool,
-    /// Its directory on cgroup v2 where systemd manages it: to ask systemd for that takes a
+    /// Its directory, if systemd manages it on cgroup v2: to ask systemd for that takes a
     /// connection to a bus that may be slow or gone.
-    directory: Option<PathBuf>,
+    scope: Option<PathBuf>,
 }
 
 impl Cgroup {
@@ -43,19 +43,28 @@ impl Cgroup {
     pub fn of_spec(spec: &Spec, id: &str, systemd: bool) -> Self {
         let path = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
         let path = libcontainer::utils::get_cgroup_path(&path, id);
-        Self { path, id: id.to_owned(), systemd, directory: None }
+        let scope = (systemd && unified()).then(|| systemd::directory(&path)).flatten();
+        Self { path, id: id.to_owned(), scope }
     }
 
     /// The same, once this process is in it.
     pub fn of_process(self, pid: i32) -> Self {
-        let found = (self.systemd && unified()).then(|| Controllers::of_process(pid).ok()?.v2());
-        Self { directory: found.flatten(), ..self }
+        let found = self.scope.and_then(|scope| Controllers::of_process(pid).ok()?.v2().or(Some(scope)));
+        Self { scope: found, ..self }
+    }
+
+    /// Whether a manager can be asked for it now.
+    ///
+    /// # Errors
+    /// If that is systemd, and it cannot be reached.
+    pub fn check_manager(&self) -> Result<()> {
+        if self.scope.is_some() { systemd::check_bus() } else { Ok(()) }
     }
 
     /// Creates the directories above it on cgroup v2: libcgroups 0.7 fails if two containers
     /// create the same one at the same time.
     pub fn make_parents(&self) -> Result<()> {
-        if self.systemd || !unified() {
+        if self.scope.is_some() || !unified() {
             return Ok(());
         }
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);
@@ -67,7 +76,7 @@ impl Cgroup {
     fn manager(&self) -> Result<AnyCgroupManager> {
         let config = CgroupConfig {
             cgroup_path: self.path.clone(),
-            systemd_cgroup: self.systemd,
+            systemd_cgroup: self.scope.is_some(),
             container_name: self.id.clone(),
         };
         create_cgroup_manager(config).context("cannot find the container's cgroup")
@@ -75,7 +84,7 @@ impl Cgroup {
 
     /// The pids of all its processes.
     pub fn pids(&self) -> Result<Vec<i32>> {
-        match &self.directory {
+        match &self.scope {
             Some(directory) => Ok(pids_below(directory)),
             None => all_pids(&self.manager()?),
         }
@@ -92,7 +101,7 @@ impl Cgroup {
             true => (FreezerState::Frozen, "pause"),
             false => (FreezerState::Thawed, "resume"),
         };
-        let done = match &self.directory {
+        let done = match &self.scope {
             Some(directory) => freeze_unified(directory, frozen),
             None => self.manager()?.freeze(state).map_err(anyhow::Error::from),
         };
@@ -101,6 +110,7 @@ impl Cgroup {
 
     /// Sets new limits.
     pub fn update(&self, resources: &LinuxResources) -> Result<()> {
+        self.check_manager()?;
         let options =
             ControllerOpt { resources, disable_oom_killer: false, oom_score_adj: None, freezer_state: None };
         self.manager()?.apply(&options).context("cannot set the container's limits")
@@ -108,17 +118,13 @@ impl Cgroup {
 
     /// Kills all its processes and removes it.
     pub fn remove(&self) -> Result<()> {
+        if let Some(scope) = self.scope.as_ref().filter(|_| self.check_manager().is_err()) {
+            return remove_scope(scope);
+        }
         let Ok(manager) = self.manager() else { return Ok(()) };
-        let until = Instant::now() + KILL_TIMEOUT;
         // On cgroup v1 a frozen process does not die.
         let _ = manager.freeze(FreezerState::Thawed);
-        while let Ok(pids) = all_pids(&manager)
-            && !pids.is_empty()
-            && Instant::now() < until
-        {
-            let _ = signal_all(pids, libc::SIGKILL, || all_pids(&manager));
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        kill_all(|| all_pids(&manager));
         let directories = self.directories();
         directories.iter().for_each(|directory| remove_children(directory));
         manager.remove().context("cannot remove the container's cgroup")?;
@@ -135,7 +141,7 @@ impl Cgroup {
     fn directories(&self) -> Vec<PathBuf> {
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);
         let root = Path::new(DEFAULT_CGROUP_ROOT);
-        match (self.systemd, unified()) {
+        match (self.scope.is_some(), unified()) {
             (true, _) => Vec::new(),
             (false, true) => vec![root.join(below)],
             (false, false) => {
@@ -144,6 +150,32 @@ impl Cgroup {
             }
         }
     }
+}
+
+/// Kills processes until there are none, for a limited time.
+fn kill_all(pids: impl Fn() -> Result<Vec<i32>>) {
+    let until = Instant::now() + KILL_TIMEOUT;
+    while let Ok(now) = pids()
+        && !now.is_empty()
+        && Instant::now() < until
+    {
+        let _ = signal_all(now, libc::SIGKILL, &pids);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Kills the processes of a scope and leaves its removal to systemd, which notices that it is
+/// empty.
+fn remove_scope(directory: &Path) -> Result<()> {
+    let _ = std::fs::write(directory.join("cgroup.freeze"), "0");
+    kill_all(|| Ok(pids_below(directory)));
+    remove_children(directory);
+    let until = Instant::now() + KILL_TIMEOUT;
+    while directory.exists() {
+        anyhow::ensure!(Instant::now() < until, "systemd does not remove '{}'", directory.display());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
 }
 
 /// Removes the cgroups below a directory that have no processes, as a privileged container

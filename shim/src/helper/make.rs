@@ -61,6 +61,7 @@ pub fn create(
     }
     volumes::prepare(bundle, &mut spec)?;
     let cgroup = Cgroup::of_spec(&spec, id, options.systemd);
+    cgroup.check_manager()?;
     cgroup.make_parents()?;
     let own_network = loopback::is_ours(&spec);
     let builder = builder(bundle, id, stdio)?.with_executor(executor);

@@ -31,10 +31,12 @@ pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<Done> {
         false => None,
     };
     let waited = cgroup.as_ref().map_or(Ok(()), |cgroup| wait_for_lock(bundle, cgroup));
+    // It would wait for systemd, too. Its state goes with the bundle.
+    let reachable = cgroup.as_ref().is_none_or(|cgroup| cgroup.check_manager().is_ok());
     let removed = match load(bundle, id) {
-        Ok(mut container) => container.delete(true).map_err(error_chain),
+        Ok(mut container) if reachable => container.delete(true).map_err(error_chain),
         // It was never made, or is removed already.
-        Err(_) => Ok(()),
+        _ => Ok(()),
     };
     let removed = removed.context("cannot remove the container");
     let swept = cgroup.as_ref().map_or(Ok(()), Cgroup::remove);

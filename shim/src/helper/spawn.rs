@@ -13,7 +13,6 @@ use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
 use super::command::{Answer, COMMAND, Done, HelperCommand};
-use crate::environment;
 use crate::reaper::Reaper;
 
 /// No command takes longer on a working node, hooks included. A helper that does is
@@ -45,7 +44,6 @@ pub async fn run_with_socket(
             .arg(COMMAND)
             .arg(std::process::id().to_string())
             .args(socket.iter().map(|socket| socket.as_raw_fd().to_string()))
-            .envs(environment::to_systemd())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null());

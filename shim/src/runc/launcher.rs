@@ -36,7 +36,7 @@ pub struct Launcher {
 impl Spawner for Launcher {
     async fn execute(&self, command: Command) -> ::runc::Result<(ExitStatus, u32, String, String)> {
         let mut command = command.into_std();
-        for name in environment::not_of_node() {
+        for name in environment::TEMPORARY {
             command.env_remove(name);
         }
         // As the helper does: whoever deletes the container waits for this process.
