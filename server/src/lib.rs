@@ -20,4 +20,5 @@ mod run;
 pub mod settings;
 
 pub use code_source::{CodeProvider, CodeSource};
+pub use net::STOP_SIGNALS;
 pub use run::{SiteSource, run, serve};

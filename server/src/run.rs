@@ -68,7 +68,7 @@ fn container_source(
     Ok(SiteSource { module: module.clone(), code, assets, env: env.to_vec() })
 }
 
-/// Serves until SIGTERM or SIGINT, then drains in-flight requests. A signal before the
+/// Serves until one of [`net::STOP_SIGNALS`], then drains in-flight requests. A signal before the
 /// site is ready stops it immediately.
 pub fn serve(source: SiteSource, settings: &Settings) -> Result<(), ServeError> {
     log::set_max_level(settings.log_level);

@@ -11,6 +11,7 @@
 
 mod any_message;
 mod bootstrap;
+mod called_as_runc;
 mod cgroup;
 mod compile;
 mod environment;
@@ -35,6 +36,6 @@ fn main() -> ExitCode {
         (_, Some(command)) if command == helper::command::COMMAND => helper::main(),
         (_, Some(command)) if command == compile::lookup::COMMAND => compile::lookup::main(),
         (_, Some(command)) if command == compile::compiler::COMMAND => compile::compiler::main(),
-        _ => bootstrap::main(&args[1..]),
+        _ => called_as_runc::answer(&args[1..]).unwrap_or_else(|| bootstrap::main(&args[1..])),
     }
 }

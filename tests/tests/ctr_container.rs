@@ -86,13 +86,15 @@ fn sigterm_lets_an_in_flight_request_finish_and_the_exit_code_is_0() {
 }
 
 #[test]
-fn sigint_stops_the_container_as_sigterm_does() {
+fn other_images_stop_signals_stop_the_container_as_sigterm_does() {
     let containerd = Containerd::shared();
-    let site = containerd.site().start();
-
-    site.kill("SIGINT");
-    let exited = site.wait();
-    assert_eq!(exited.code, 0, "{}", exited.log);
+    for signal in ["SIGINT", "SIGQUIT", "SIGHUP"] {
+        let site = containerd.site().start();
+        site.kill(signal);
+        let exited = site.wait();
+        assert_eq!(exited.code, 0, "{signal}: {}", exited.log);
+        assert!(exited.log.contains(&format!("{signal}: draining")), "{}", exited.log);
+    }
 }
 
 #[test]

@@ -56,3 +56,48 @@ fn a_shell_in_a_sites_container_is_refused_with_advice() {
     assert_ne!(output.code, 0);
     assert!((output.stdout + &output.stderr).contains("kubectl debug"));
 }
+
+#[test]
+fn a_runtime_that_is_configured_by_its_path_says_how_to_configure_it() {
+    let docker = Docker::shared();
+    let output = docker.try_sh("docker run --rm --runtime by-path ${site#* }");
+    assert_ne!(output.code, 0);
+    assert!(output.stderr.contains("\"runtimeType\": \"io.containerd.ssr.v1\""), "{}", output.stderr);
+}
+
+#[test]
+fn commands_for_a_shell_are_to_be_written_as_lists() {
+    let docker = Docker::shared();
+    let output = docker.try_sh("docker run --rm --entrypoint sh $site -c '/ssr.wasm /dist'");
+    assert_eq!(output.code, 127, "{}", output.stderr);
+    assert!(
+        output.stderr.contains("'/ssr.wasm /dist'") && output.stderr.contains("as a list"),
+        "{}",
+        output.stderr
+    );
+
+    let web = docker.named("curl-check");
+    let check =
+        "--health-cmd 'curl -f http://localhost:8080/ || exit 1' --health-interval 1s --health-retries 1";
+    docker.sh(&format!("docker run -d --name curl-check {check} $site"));
+    web.wait_for("{{.State.Health.Status}}", "unhealthy");
+    let log = web.inspect("{{range .State.Health.Log}}{{.Output}}{{end}}");
+    assert!(log.contains("[\"ssr\", \"health\"]"), "{log}");
+}
+
+#[test]
+fn executed_commands_leave_nothing_in_the_bundle() {
+    let docker = Docker::shared();
+    let _web = docker.named("checked");
+    docker.sh("docker run -d --name checked $site");
+    docker.sh("until docker exec checked ssr health; do sleep 0.2; done");
+    let id = docker.sh("docker inspect --format {{.Id}} checked");
+    let bundle = docker.dir().join("state/io.containerd.runtime.v2.task/moby").join(id.trim());
+    let files =
+        || docker.sh(&format!("cd {} && find . -path ./rootfs -prune -o -print | sort", bundle.display()));
+    let before = files();
+    docker.sh("for n in 1 2 3 4 5 6 7 8 9 10; do docker exec checked ssr health; done");
+    // Refused, and failed: whatever its end.
+    docker.try_sh("docker exec checked sh; docker exec checked ssr health /no/such/page; docker exec -u nobody checked ssr");
+    assert_eq!(files(), before);
+}

@@ -11,4 +11,4 @@ mod tests;
 
 pub use accept::serve;
 pub use phase::RequestBody;
-pub use stop_signals::StopSignals;
+pub use stop_signals::{STOP_SIGNALS, StopSignals};

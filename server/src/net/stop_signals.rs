@@ -1,48 +1,64 @@
 //! The signals that stop the server.
 
+use std::future::poll_fn;
+use std::task::Poll;
+
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::error::ServeError;
 
-/// SIGTERM and SIGINT, caught.
-pub struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
+/// The signals, and their names. Images name their own in STOPSIGNAL (nginx's SIGQUIT), and a
+/// terminal that closes sends SIGHUP.
+const SIGNALS: [(libc::c_int, &str); 4] = [
+    (libc::SIGTERM, "SIGTERM"),
+    (libc::SIGINT, "SIGINT"),
+    (libc::SIGQUIT, "SIGQUIT"),
+    (libc::SIGHUP, "SIGHUP"),
+];
+
+/// Their numbers. Whoever executes the server blocks these, so that one that arrives before
+/// the handlers are installed is delivered then instead of being dropped.
+pub const STOP_SIGNALS: [libc::c_int; 4] = [SIGNALS[0].0, SIGNALS[1].0, SIGNALS[2].0, SIGNALS[3].0];
+
+/// The signals, caught.
+pub struct StopSignals(Vec<(Signal, &'static str)>);
 
 impl StopSignals {
     /// From here on the signals no longer end the process. (They would not end a
     /// container's first process anyway: the kernel drops what such a process does not
     /// catch.)
     pub fn catch() -> Result<Self, ServeError> {
-        let catch = |kind| {
-            signal(kind)
-                .map_err(|error| ServeError::Internal(format!("cannot install a signal handler: {error}")))
+        let catch = |(number, name)| {
+            let caught = signal(SignalKind::from_raw(number));
+            caught.map(|caught| (caught, name)).map_err(|error| {
+                ServeError::Internal(format!("cannot install a handler for {name}: {error}"))
+            })
         };
-        let caught =
-            Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? };
+        let caught = SIGNALS.into_iter().map(catch).collect::<Result<_, _>>()?;
         unblock();
-        Ok(caught)
+        Ok(Self(caught))
     }
 
     /// Waits for a signal and returns its name.
     pub async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
-        }
+        poll_fn(|context| {
+            let mut signals = self.0.iter_mut();
+            let arrived =
+                signals.find_map(|(signal, name)| signal.poll_recv(context).is_ready().then_some(*name));
+            arrived.map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
     }
 }
 
-/// The shim starts a container with both signals blocked, so that one that arrives
-/// before the handlers are installed is delivered then instead of being dropped.
 fn unblock() {
     // SAFETY: the set is initialized by `sigemptyset`.
     unsafe {
         let mut set = std::mem::MaybeUninit::uninit();
         libc::sigemptyset(set.as_mut_ptr());
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGTERM);
-        libc::sigaddset(set.as_mut_ptr(), libc::SIGINT);
+        for number in STOP_SIGNALS {
+            libc::sigaddset(set.as_mut_ptr(), number);
+        }
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
     }
 }

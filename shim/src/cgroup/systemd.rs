@@ -61,8 +61,8 @@ pub fn directory(name: &Path) -> Option<PathBuf> {
         slice => slice,
     };
     let mut directory = PathBuf::from(DEFAULT_CGROUP_ROOT);
-    let below = slice.strip_suffix(".slice")?;
     // `a-b.slice` lies in `a.slice`; `-.slice` is the root.
+    let below = slice.strip_suffix(".slice")?.trim_start_matches('-');
     let ends = below.match_indices('-').map(|(end, _)| end).chain([below.len()]);
     for end in ends.filter(|end| *end > 0) {
         directory.push(format!("{}.slice", &below[..end]));

@@ -12,6 +12,7 @@ use libcontainer::workload::{Executor, ExecutorError, ExecutorValidationError};
 use nix::fcntl::AtFlags;
 use nix::sys::signal::{SigSet, Signal};
 use nix::unistd;
+use ssr_server::STOP_SIGNALS;
 
 use super::inherited_fds::{self, SELF_EXE};
 use crate::init;
@@ -53,7 +54,8 @@ impl Executor for OwnExecutor {
         self.arguments(spec).map_err(refused)?;
         // The kernel drops signals that a namespace's first process has no handler for. Our
         // binary unblocks these, or waits for them, once it is ready.
-        mask(&[Signal::SIGTERM, Signal::SIGINT]);
+        let signals = STOP_SIGNALS.into_iter().filter_map(|number| Signal::try_from(number).ok());
+        mask(&signals.collect::<Vec<_>>());
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+/// What engines put before a command that is written as a string.
+const SHELLS: [&str; 4] = ["sh", "bash", "ash", "dash"];
+
 /// PATH if the image sets none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -69,7 +72,7 @@ impl Entrypoint {
         };
         match look_up(command, path.unwrap_or(DEFAULT_PATH), files) {
             Some(found) => Self::of_file(found, args, files),
-            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command)),
+            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command, args)),
         }
     }
 
@@ -96,7 +99,17 @@ impl Entrypoint {
 }
 
 /// Docker exits with 127 when it finds these phrases in the error.
-fn not_found(command: &str) -> Unusable {
+fn not_found(command: &str, args: &[String]) -> Unusable {
+    let name = Path::new(command).file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if let [_, option, line, ..] = args
+        && SHELLS.contains(&name)
+        && option == "-c"
+    {
+        return Unusable::Missing(format!(
+            "'{command}': no such file or directory in the image, which has no shell to run '{line}': write the \
+             entrypoint or command as a list (ENTRYPOINT [\"/ssr.wasm\"]), and a health check as [\"ssr\", \"health\"]"
+        ));
+    }
     let what = match command.contains('/') {
         true => "no such file or directory in the image",
         false => "executable file not found in $PATH",
@@ -191,6 +204,32 @@ mod tests {
         assert!(missing.to_string().contains("'/no/such.wasm'"));
         assert!(Entrypoint::find(&[], None, &OwnFiles).is_err());
         assert!(Entrypoint::find(&words(&[""]), None, &OwnFiles).is_err());
+    }
+
+    #[test]
+    fn a_command_for_a_shell_is_to_be_written_as_a_list() {
+        for shell in ["/bin/sh", "sh", "/usr/bin/bash"] {
+            let args = words(&[shell, "-c", "curl -f http://localhost:8080/ || exit 1"]);
+            let error = Entrypoint::find(&args, Some("/nowhere"), &NoFiles).unwrap_err();
+            assert!(matches!(error, Unusable::Missing(_)));
+            let error = error.to_string();
+            for part in [shell, "curl -f", "as a list", "\"ssr\", \"health\"", "no such file or directory"] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+    }
+
+    /// An image without files.
+    struct NoFiles;
+
+    impl Files for NoFiles {
+        fn metadata(&self, _: &Path) -> io::Result<Metadata> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+
+        fn open(&self, _: &Path) -> io::Result<File> {
+            Err(io::ErrorKind::NotFound.into())
+        }
     }
 
     #[test]

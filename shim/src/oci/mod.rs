@@ -4,6 +4,7 @@
 pub mod container_files;
 pub mod container_kind;
 pub mod entrypoint;
+pub mod limits;
 pub mod options;
 pub mod own_process;
 pub mod spec;

@@ -14,11 +14,8 @@ use libcontainer::oci_spec::runtime::{
 use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 
 use super::container_files::ContainerFiles;
+use super::limits;
 use super::spec::{PidNamespace, is_bind, receives};
-
-/// Fewest tasks (threads and processes) that a container needs: a server with some renders
-/// at a time, and a health check beside it.
-const MIN_TASKS: i64 = 16;
 
 /// Where SELinux can be asked, if the kernel has it enabled.
 const SELINUX: &str = "/sys/fs/selinux/enforce";
@@ -27,7 +24,7 @@ const SELINUX: &str = "/sys/fs/selinux/enforce";
 /// the container's. `unified` says whether there is cgroup v2 only.
 pub fn prepare(spec: &mut Spec, files: &ContainerFiles, unified: bool) -> Result<()> {
     refuse_hooks_of_the_image(spec)?;
-    check_task_limit(spec)?;
+    prepare_limits(spec)?;
     check_selinux(spec)?;
     set_propagation(spec)?;
     check_proc(spec, files)?;
@@ -77,16 +74,14 @@ fn refuse_hooks_of_the_image(spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-fn check_task_limit(spec: &Spec) -> Result<()> {
-    let resources = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let limit = resources.and_then(|resources| resources.pids().as_ref()).map(|pids| pids.limit());
-    match limit {
-        Some(limit) if (1..MIN_TASKS).contains(&limit) => bail!(
-            "the container's limit of {limit} processes and threads is too low: a site needs at least {MIN_TASKS} \
-             (docker run --pids-limit {MIN_TASKS})"
-        ),
-        _ => Ok(()),
-    }
+fn prepare_limits(spec: &mut Spec) -> Result<()> {
+    let Some(mut linux) = spec.linux().clone() else { return Ok(()) };
+    let Some(mut resources) = linux.resources().clone() else { return Ok(()) };
+    limits::check(&resources)?;
+    limits::drop_defaults(&mut resources);
+    linux.set_resources(Some(resources));
+    spec.set_linux(Some(linux));
+    Ok(())
 }
 
 /// The label itself is set by the container's process, just before it executes.
@@ -351,10 +346,10 @@ mod tests {
     fn a_task_limit_that_is_too_low_is_named() {
         let limit =
             |limit: i64| prepared(&format!(r#""linux":{{"resources":{{"pids":{{"limit":{limit}}}}}}}"#));
-        for low in [1, 2, 4, MIN_TASKS - 1] {
+        for low in [1, 2, 4, limits::MIN_TASKS - 1] {
             assert!(limit(low).unwrap_err().contains(&format!("limit of {low} ")), "{low}");
         }
-        for enough in [-1, 0, MIN_TASKS, 100] {
+        for enough in [-1, 0, limits::MIN_TASKS, 100] {
             assert!(limit(enough).is_ok(), "{enough}");
         }
     }

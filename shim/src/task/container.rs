@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, bail};
 use containerd_shim::api::{CreateTaskRequest, ExecProcessRequest, Status};
 use libcontainer::oci_spec::runtime::LinuxResources;
 use parking_lot::Mutex;
+use ssr_server::STOP_SIGNALS;
 
 use super::make::{Made, Runtime, make, make_init, remove_from_kernel};
 use super::process::{FAILED_TO_START, PreparedIo, Process, ProcessState};
@@ -19,6 +20,7 @@ use crate::helper::command::HelperCommand;
 use crate::helper::spawn;
 use crate::io::stdio::StdioUris;
 use crate::io::terminal::ConsoleSocket;
+use crate::oci::limits;
 use crate::oci::options::RuntimeOptions;
 use crate::oci::spec::{self, PidNamespace};
 use crate::oci::wasm_layer::Images;
@@ -255,9 +257,13 @@ impl Container {
     }
 
     /// Sets new limits.
-    pub async fn update(&self, resources: LinuxResources) -> Result<()> {
+    pub async fn update(&self, mut resources: LinuxResources) -> Result<()> {
         match &self.runtime {
-            Runtime::Own => self.in_cgroup(move |cgroup| cgroup.update(&resources)).await,
+            Runtime::Own => {
+                limits::check(&resources)?;
+                limits::drop_empty(&mut resources);
+                self.in_cgroup(move |cgroup| cgroup.update(&resources)).await
+            }
             Runtime::Runc(runc) => runc.update(&resources).await,
         }
     }
@@ -283,11 +289,7 @@ impl Container {
         let (pid, number) = match process.state() {
             // The first process of a PID namespace ignores signals that it has no handler
             // for, and it cannot have one yet.
-            ProcessState::Created { pid }
-                if matches!(number, libc::SIGTERM | libc::SIGINT | libc::SIGQUIT) =>
-            {
-                (pid, libc::SIGKILL)
-            }
+            ProcessState::Created { pid } if STOP_SIGNALS.contains(&number) => (pid, libc::SIGKILL),
             ProcessState::Created { pid } | ProcessState::Running { pid } => (pid, number),
             ProcessState::Added | ProcessState::Stopped { .. } => return Ok(false),
         };

@@ -49,6 +49,8 @@ impl Docker {
             "cgroup-parent": format!("/{}", cgroup_name(dir.path())),
             // Containers keep running while dockerd is restarted.
             "live-restore": true,
+            // Wrong, as people write it.
+            "runtimes": { "by-path": { "path": under_test::binaries().join("containerd-shim-ssr-v1") } },
         });
         fs::write(dir.path().join("daemon.json"), config.to_string()).expect("a configuration file");
         let containerd = Mutex::new(containerd(dir.path()));
