@@ -86,3 +86,26 @@ fn a_mount_at_a_dangling_link_is_made_where_the_link_leads_inside_of_the_root() 
         assert_eq!(site.stop().code, 0);
     }
 }
+
+#[test]
+fn a_mount_that_cannot_be_made_is_named_with_the_reason() {
+    let containerd = Containerd::shared();
+    // The kernel gives /sys only to who owns the network, which is the node's here.
+    let users = ["--uidmap", "0:100000:65536", "--gidmap", "0:100000:65536"];
+    let exited = users.into_iter().fold(containerd.site(), |run, option| run.option(option)).run();
+    assert_ne!(exited.code, 0);
+    assert!(exited.log.contains("\"/sys\"") && exited.log.contains("EPERM"), "{}", exited.log);
+
+    // A file system that the kernel does not have, and a source that does not exist.
+    for (mount, words) in [
+        ("type=nosuchfs,src=none,dst=/volume", ["/volume", "ENODEV"]),
+        ("type=bind,src=/no/such/source,dst=/volume,options=rbind", ["/no/such/source", "No such file"]),
+        ("type=tmpfs,src=tmpfs,dst=/volume,options=size=nonsense", ["/volume", "EINVAL"]),
+    ] {
+        let exited = containerd.site().option("--mount").option(mount).run();
+        assert_ne!(exited.code, 0, "{mount}");
+        for word in words {
+            assert!(exited.log.contains(word), "{mount}: {}", exited.log);
+        }
+    }
+}

@@ -8,6 +8,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::OnceLock;
 
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use tracing::field::{Field, Visit};
@@ -16,6 +17,9 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 /// Lowest number of the descriptor: what the container's process inherits comes before.
 const MIN_FD: i32 = 10;
+
+/// More than any error number.
+const MAX_ERRNO: i32 = 256;
 
 static EVENTS: OnceLock<File> = OnceLock::new();
 
@@ -38,12 +42,25 @@ fn memory() -> io::Result<File> {
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(moved) }))
 }
 
-/// The first error event, which is the innermost, if it has a cause.
+/// The first error event, which is the innermost and names what failed, with the kernel's
+/// reason.
 pub fn first_error() -> Option<String> {
     let mut events = EVENTS.get()?;
     events.rewind().ok()?;
     let text = io::read_to_string(events).ok()?;
-    text.lines().next().map(str::to_owned)
+    let mut lines = text.lines();
+    let first = lines.next()?;
+    // It ends with the name of the failed step; the outer events have it with its fields.
+    let reason = lines.find_map(reason).filter(|_| reason(first).is_none() && !first.contains("os error"));
+    Some(reason.map_or_else(|| first.to_owned(), |reason| format!("{first}: {reason}")))
+}
+
+/// The kernel's error in the text of an event, as Rust prints the fields of an error.
+fn reason(event: &str) -> Option<String> {
+    let (_, rest) = event.rsplit_once("Nix(")?;
+    let (name, _) = rest.split_once(')')?;
+    let known = (1..MAX_ERRNO).map(Errno::from_raw).find(|errno| format!("{errno:?}") == name)?;
+    Some(format!("{} ({name})", known.desc()))
 }
 
 struct Keeper;
@@ -93,6 +110,14 @@ impl Visit for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_kernels_reason_is_found_in_the_outer_events() {
+        let outer = "failed to prepare rootfs, err: Mount(Syscall(Nix(EPERM)))";
+        assert_eq!(reason(outer).as_deref(), Some("Operation not permitted (EPERM)"));
+        assert_eq!(reason("failed to mount Mount { destination: \"/sys\" }: syscall"), None);
+        assert_eq!(reason("Nix(NOTHING)"), None);
+    }
 
     #[test]
     fn the_first_error_is_kept_with_its_cause_also_from_a_child() {
