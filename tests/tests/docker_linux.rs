@@ -148,3 +148,25 @@ fn stop_sends_sigterm_first_and_kills_what_ignores_it() {
     assert_eq!(polite.inspect("{{.State.ExitCode}}"), "7");
     assert_eq!(deaf.inspect("{{.State.ExitCode}}"), "137");
 }
+
+#[test]
+fn stats_show_what_was_read_and_written() {
+    let docker = Docker::shared();
+    // The engine's own directory is in memory.
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+    let directory = directory.path().display();
+    let disk = docker.sh(&format!("df --output=source {directory} | tail -n 1"));
+    let disk = disk.trim();
+    if !disk.starts_with("/dev/") {
+        println!("SKIPPED: {directory} is not on a disk but on '{disk}', whose operations nobody counts");
+        return;
+    }
+    let web = docker.named("writes");
+    // Newer kernels count for cgroup v1 only where there is a limit.
+    let limits = format!("--device-write-bps {disk}:1gb --device-read-bps {disk}:1gb");
+    let work = "dd if=/dev/zero of=/volume/file bs=1M count=20 oflag=direct && echo written; sleep 1000";
+    docker.sh(&format!("docker run -d --name writes {limits} -v {directory}:/volume $linux sh -c '{work}'"));
+    web.wait_for_log("written");
+    let operations = docker.sh("docker stats --no-stream --format '{{.BlockIO}}' writes");
+    assert!(!operations.trim().ends_with("/ 0B"), "{operations}");
+}

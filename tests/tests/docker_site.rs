@@ -286,3 +286,33 @@ fn orphans_of_a_container_in_the_sites_pid_namespace_are_reaped() {
     let zombies: Vec<_> = output.stdout.lines().filter(|line| !line.ends_with(":0")).collect();
     assert!(output.stdout.contains("/status:0") && zombies.is_empty(), "{}{}", output.stdout, output.stderr);
 }
+
+#[test]
+fn an_executed_process_is_restricted_as_the_server_is() {
+    let docker = Docker::shared();
+    let _web = docker.named("restricted");
+    let port = http::free_port();
+    let options = "--security-opt no-new-privileges --cap-drop ALL --cap-add CHOWN --user 65532:65532";
+    docker.sh(&format!("docker run -d --name restricted {options} -p 127.0.0.1:{port}:8080 $site"));
+    get(port, "/");
+    docker.sh("docker exec -d restricted ssr health '/slow?ms=5000'");
+    let pids = || {
+        let top = docker.sh("docker top restricted -o pid");
+        let pids: Vec<String> = top.lines().skip(1).map(|pid| pid.trim().to_owned()).collect();
+        (pids.len() == 2).then_some(pids)
+    };
+    let pids = shell::poll(pids).expect("two processes");
+    let restrictions = |pid: &String| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a process");
+        let names = ["Uid", "Gid", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp"];
+        let value = |name: &&str| {
+            let line = status.lines().find(|line| line.split(':').next() == Some(*name)).expect("a field");
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        names.iter().map(value).collect::<Vec<_>>()
+    };
+    let server = restrictions(&pids[0]);
+    assert!(server.contains(&"NoNewPrivs: 1".to_owned()) && server.contains(&"Seccomp: 2".to_owned()));
+    assert!(server.contains(&"CapBnd: 0000000000000001".to_owned()), "{server:?}");
+    assert_eq!(restrictions(&pids[1]), server);
+}
