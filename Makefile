@@ -78,7 +78,8 @@ test-matrix: test-e2e ## Run them under every containerd and Docker there is
 	$(call test-in,forky) --test 'ctr_*'
 	$(call test-in,trixie) --test 'ctr_*' --test 'docker_*' --test 'containerd17_*'
 	scripts/setup.sh vm
-	$(E2E) --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks -- $(VM_SKIPS)
+	$(E2E) --config 'target."cfg(unix)".runner = "scripts/vm.sh"' --test ctr_memory --test ctr_tasks --test ctr_isolation \
+	  --test ctr_mounts -- --test-threads 2 $(VM_SKIPS)
 
 test-systemd: build ## Run the tests of systemd's cgroup driver in an emulated machine, as root
 	scripts/setup.sh containerd debian vm

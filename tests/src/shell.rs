@@ -9,6 +9,10 @@ use std::time::{Duration, Instant};
 /// and shared: it tells hanging from working, not slow from fast.
 pub const HANG_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The limit for a site's first answer on a node, for which its module is compiled: in an
+/// emulated machine, minutes.
+pub const COMPILE_TIMEOUT: Duration = Duration::from_secs(400);
+
 /// The limit for what is already under way, such as cleaning up.
 pub const SETTLE_TIMEOUT: Duration = Duration::from_secs(30);
 

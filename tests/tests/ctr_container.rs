@@ -143,5 +143,5 @@ fn the_loopback_interface_of_a_containers_own_network_is_up() {
     let containerd = Containerd::shared();
     let site = containerd.site().own_network().detach();
     let healthy = || (site.exec(&["ssr", "health"]).code == 0).then_some(());
-    assert!(shell::poll(healthy).is_some(), "{}", site.log());
+    assert!(shell::poll_for(shell::COMPILE_TIMEOUT, healthy).is_some(), "{}", site.log());
 }

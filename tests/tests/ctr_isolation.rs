@@ -139,7 +139,7 @@ fn an_executed_process_stays_in_the_containers_user_namespace() {
     }
     let site = run.detach();
     let healthy = || (site.exec(&["ssr", "health"]).code == 0).then_some(());
-    assert!(shell::poll(healthy).is_some(), "{}", site.log());
+    assert!(shell::poll_for(shell::COMPILE_TIMEOUT, healthy).is_some(), "{}", site.log());
 
     // It waits for a page that takes its time.
     let mut second = containerd

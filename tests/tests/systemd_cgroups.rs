@@ -102,7 +102,7 @@ impl<'a> Scoped<'a> {
 
 /// Waits for a site, whose module is compiled first. Emulation takes minutes for that.
 fn answers(url: &str) -> bool {
-    shell::poll_for(Duration::from_secs(400), || http::try_get(url).ok()).is_some()
+    shell::poll_for(shell::COMPILE_TIMEOUT, || http::try_get(url).ok()).is_some()
 }
 
 fn systemctl(args: &[&str]) {

@@ -68,7 +68,7 @@ impl<'a> Container<'a> {
 
     /// Waits until the site listens.
     pub fn wait_for_answer(&mut self) {
-        let ready = shell::poll(|| {
+        let ready = shell::poll_for(shell::COMPILE_TIMEOUT, || {
             let exited = self.ctr.as_mut().is_some_and(|ctr| ctr.try_wait().expect("a child").is_some());
             assert!(!exited, "the container exited: {}", self.log());
             http::is_open(self.port).then_some(())
