@@ -8,18 +8,18 @@ use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 
 use crate::access_log::LoggedRequest;
-use crate::assets::{self, Assets, Found};
+use crate::assets::{self, Assets, Evidence, Found, HASHED_FILES, Sent};
 use crate::body::{self, Body};
 use crate::net::RequestBody;
 use crate::pages::{Pages, error_page};
 use crate::request_id::{self, RequestIds};
-use crate::settings::Settings;
+use crate::settings::{Immutable, Settings};
 
 /// Answers requests.
 pub struct Router {
     assets: Assets,
     pages: Pages,
-    immutable_prefix: String,
+    immutable: Immutable,
     access_log: bool,
     ids: RequestIds,
 }
@@ -30,7 +30,7 @@ impl Router {
         Self {
             assets,
             pages,
-            immutable_prefix: settings.immutable_prefix.clone(),
+            immutable: settings.immutable.clone(),
             access_log: settings.access_log,
             ids: RequestIds::new(),
         }
@@ -67,21 +67,44 @@ impl Router {
         }
         let path = request.uri().path();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-        let immutable = !self.immutable_prefix.is_empty() && path.starts_with(&self.immutable_prefix);
         match self.assets.find(path) {
-            Found::Asset(asset) if is_read => match assets::respond(asset, &request, immutable) {
-                Ok(Some(response)) => response,
-                Ok(None) => error_page(StatusCode::NOT_FOUND, id),
-                Err(error) => {
-                    log::error!("[{id}] {path}: cannot read the asset: {error}");
-                    error_page(StatusCode::INTERNAL_SERVER_ERROR, id)
+            Found::Asset(asset) if is_read => {
+                let immutable = match &self.immutable {
+                    Immutable::ByName => asset.has_hash,
+                    Immutable::Nothing => false,
+                    Immutable::Below(prefix) => path.starts_with(prefix),
+                };
+                match assets::respond(&asset, &request, immutable) {
+                    Ok(Sent::Response(response)) => response,
+                    Ok(Sent::Refused) => error_page(StatusCode::NOT_FOUND, id),
+                    Ok(Sent::Gone) => {
+                        self.assets.forget(path);
+                        self.without_asset(request, id).await
+                    }
+                    Err(error) => {
+                        log::error!("[{id}] {path}: cannot read the asset: {error}");
+                        error_page(StatusCode::INTERNAL_SERVER_ERROR, id)
+                    }
                 }
-            },
+            }
             Found::Directory if is_read => redirect_to_directory(&request),
-            // Not a page: caches would keep it in place of an asset of another release.
-            _ if immutable && is_read => error_page(StatusCode::NOT_FOUND, id),
-            _ => self.pages.answer(request, id).await,
+            _ => self.without_asset(request, id).await,
         }
+    }
+
+    /// Answers a request for whose path there is no file.
+    async fn without_asset(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
+        let path = request.uri().path();
+        let of_a_release = match &self.immutable {
+            Immutable::ByName => path.starts_with(HASHED_FILES) || assets::has_hash(path, Evidence::NameOnly),
+            Immutable::Nothing => false,
+            Immutable::Below(prefix) => path.starts_with(prefix),
+        };
+        // Not a page: caches would keep it in place of an asset of another release.
+        if of_a_release && matches!(*request.method(), Method::GET | Method::HEAD) {
+            return error_page(StatusCode::NOT_FOUND, id);
+        }
+        self.pages.answer(request, id).await
     }
 }
 

@@ -10,10 +10,12 @@ use ssr_wasm::limits::Limits;
 use crate::container_memory;
 
 use self::values::{
-    COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable_prefix, size, switch,
+    COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable, size, switch,
 };
 
 mod values;
+
+pub use self::values::Immutable;
 
 /// How a site is served. Made by [`Settings::from_env`] and [`Settings::set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,9 +41,8 @@ pub struct Settings {
     pub max_connections: usize,
     /// Longest time for in-flight requests after SIGTERM.
     pub grace_period: Duration,
-    /// The path prefix below which the name of every file changes with its content; empty
-    /// for none.
-    pub immutable_prefix: String,
+    /// Which assets never change.
+    pub immutable: Immutable,
     /// What is logged.
     pub log_level: LevelFilter,
     /// Whether each request is logged.
@@ -244,10 +245,10 @@ pub static TABLE: &[Setting] = &[
     Setting {
         variable: "SSR_IMMUTABLE_PREFIX",
         flag: "immutable-prefix",
-        default: "/assets/",
-        accepts: "a path that begins and ends with a slash, or 'none'",
-        help: "Path below which file names contain a hash of the content: such files are cached for a year",
-        set: |s, v| immutable_prefix(v).map(|v| s.immutable_prefix = v),
+        default: "auto",
+        accepts: "auto, none, or a path that begins and ends with a slash",
+        help: "Files that never change and are cached for a year: with auto, those with a hash of the content in their names; with a path, all below it",
+        set: |s, v| immutable(v).map(|v| s.immutable = v),
     },
     Setting {
         variable: "SSR_LOG_LEVEL",
@@ -294,7 +295,7 @@ impl Default for Settings {
             write_timeout: Duration::from_secs(30),
             max_connections: default_connections(container_memory::limit()),
             grace_period: Duration::from_secs(8),
-            immutable_prefix: "/assets/".to_owned(),
+            immutable: Immutable::ByName,
             log_level: LevelFilter::Info,
             access_log: false,
         }

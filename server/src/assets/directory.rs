@@ -9,6 +9,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2};
@@ -17,6 +18,9 @@ use nix::sys::stat::Mode;
 /// Tries while the directory is being changed. The kernel gives up on a link with `..` if
 /// anything on the node is renamed or mounted at that moment.
 const TRIES: usize = 16;
+
+/// Links are followed within the directory only.
+const BENEATH: ResolveFlag = ResolveFlag::RESOLVE_BENEATH.union(ResolveFlag::RESOLVE_NO_MAGICLINKS);
 
 /// The directory of assets.
 #[derive(Debug)]
@@ -38,14 +42,47 @@ pub enum OpenError {
     #[error("it is not a regular file any more; put a file there")]
     NotAFile,
     /// It was removed.
-    #[error("it does not exist any more; put it back, or restart the site, which then forgets it")]
+    #[error("it does not exist any more")]
     Gone,
     /// Another error of the system.
     #[error(transparent)]
     System(#[from] io::Error),
 }
 
+/// What a path leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    File,
+    Directory,
+}
+
 impl Directory {
+    /// What is at `path` below the directory, without opening it. `None` if that is nothing, or
+    /// leads out of it.
+    pub fn look(&self, path: &Path) -> Option<Entry> {
+        let kind = self.metadata(path)?.file_type();
+        match (kind.is_file(), kind.is_dir()) {
+            (true, _) => Some(Entry::File),
+            (_, true) => Some(Entry::Directory),
+            _ => None,
+        }
+    }
+
+    /// When the file at `path` below the directory was changed last.
+    pub fn modified(&self, path: &Path) -> Option<SystemTime> {
+        self.metadata(path)?.modified().ok()
+    }
+
+    fn metadata(&self, path: &Path) -> Option<Metadata> {
+        let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
+        let how = OpenHow::new().flags(flags).resolve(BENEATH);
+        let opened = match retried(|| openat2(self.fd.as_raw_fd(), path, how).map(owned)) {
+            Err(Errno::EXDEV | Errno::ENOSYS | Errno::EPERM) => self.open_resolved(path, flags).ok(),
+            other => other.ok(),
+        };
+        File::from(opened?).metadata().ok()
+    }
+
     /// Opens the directory at `path`.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path)?;
@@ -59,8 +96,7 @@ impl Directory {
     pub fn open_file(&self, path: &Path) -> Result<(File, Metadata), OpenError> {
         // Without O_NONBLOCK, a FIFO would hold the thread until somebody writes to it.
         let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(flags).resolve(resolve);
+        let how = OpenHow::new().flags(flags).resolve(BENEATH);
         let fd = match retried(|| openat2(self.fd.as_raw_fd(), path, how).map(owned)) {
             // A link with an absolute path, which may lead back into the directory.
             Err(Errno::EXDEV) => self.open_resolved(path, flags)?,

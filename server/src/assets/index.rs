@@ -1,8 +1,7 @@
-//! An index of the site's static files, made once.
+//! An index of the site's static files.
 //!
-//! A request's path is looked up in the index and never reaches the file system unless
-//! it is found there. So nothing outside the directory can be named, and telling an
-//! asset from a page costs one look-up.
+//! It is made at the start. A path that is not in it is looked for in the directory, where
+//! somebody may have put a file since; that costs one system call for each page.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -11,14 +10,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::SystemTime;
 
 use http::HeaderValue;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use percent_encoding::percent_decode_str;
 
-use super::directory::{Directory, OpenError};
+use super::content_hash::{Evidence, has_hash};
+use super::directory::{Directory, Entry, OpenError};
 use super::media_type::media_type;
 use crate::error::ServeError;
+
+/// The page at the root, if it is a file.
+const ROOT_INDEX: &str = "/index.html";
 
 /// Content codings of compressed siblings, best first, with their file extensions.
 const CODINGS: [(&str, &str); 3] = [("br", "br"), ("zstd", "zst"), ("gzip", "gz")];
@@ -26,6 +30,15 @@ const CODINGS: [(&str, &str); 3] = [("br", "br"), ("zstd", "zst"), ("gzip", "gz"
 /// Comments that mark where rendered pages go: an index.html with one of them is a
 /// template, not a page.
 const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
+
+/// Where Vite puts files whose names have a hash.
+pub const HASHED_FILES: &str = "/assets/";
+
+/// What a Vite build lists its files in, with `build.manifest`.
+const MANIFEST: &str = ".vite/manifest.json";
+
+/// Most bytes of a manifest.
+const MAX_MANIFEST: u64 = 16 << 20;
 
 /// A file on disk.
 #[derive(Debug)]
@@ -50,19 +63,26 @@ pub struct Asset {
     pub variants: Vec<Variant>,
     /// The media type.
     pub media_type: HeaderValue,
+    /// Whether its name has a hash of the content, so that it never changes.
+    pub has_hash: bool,
 }
 
 /// All assets by their decoded paths, which begin with a slash.
 #[derive(Debug, Default)]
 pub struct Assets {
-    by_path: HashMap<String, Asset>,
+    directory: Option<Arc<Directory>>,
+    by_path: RwLock<HashMap<String, Arc<Asset>>>,
+    /// The files that the build lists.
+    listed: HashSet<String>,
+    /// Whether the root's index.html is a template for pages.
+    has_template: bool,
 }
 
 /// What a request's path names among the assets.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum Found {
     /// An asset.
-    Asset(&'a Asset),
+    Asset(Arc<Asset>),
     /// A directory with an index page, without the final slash.
     Directory,
     /// Nothing.
@@ -78,58 +98,150 @@ impl Assets {
         let directory = Arc::new(Directory::open(root).map_err(error)?);
         let mut names = HashSet::new();
         collect(&directory.path, &directory.path, "", &mut names).map_err(error)?;
+        let mut assets =
+            Self { directory: Some(Arc::clone(&directory)), listed: listed(&directory), ..Self::default() };
         let mut by_path = HashMap::new();
         for name in &names {
-            let variant = |ending: &str, coding| Variant {
-                coding,
-                path: PathBuf::from(format!("{}{ending}", name.trim_start_matches('/'))),
-                directory: directory.clone(),
-                tag: Mutex::new(None),
-                warned: AtomicBool::new(false),
-            };
-            let is_sibling = CODINGS.iter().any(|(_, ending)| {
-                name.strip_suffix(ending)
-                    .and_then(|rest| rest.strip_suffix('.'))
-                    .is_some_and(|rest| names.contains(rest))
-            });
-            let file = variant("", None);
-            if is_sibling || (name == "/index.html" && is_template(&file)?) {
+            if is_sibling(name, |file| names.contains(file)) {
                 continue;
             }
-            let media_type = media_type(&file.path);
-            let siblings = CODINGS.into_iter().filter_map(|(coding, ending)| {
-                let ending = format!(".{ending}");
-                names.contains(&format!("{name}{ending}")).then(|| variant(&ending, Some(coding)))
-            });
-            let variants = std::iter::once(file).chain(siblings).collect();
-            by_path.insert(name.clone(), Asset { variants, media_type });
+            let asset = assets.asset(&directory, name, |sibling| names.contains(sibling));
+            if name == ROOT_INDEX && is_template(&asset.variants[0])? {
+                assets.has_template = true;
+                continue;
+            }
+            by_path.insert(name.clone(), Arc::new(asset));
         }
-        Ok(Self { by_path })
+        assets.by_path = RwLock::new(by_path);
+        Ok(assets)
+    }
+
+    /// The asset of a file, with those of its siblings that exist.
+    fn asset(&self, directory: &Arc<Directory>, name: &str, exists: impl Fn(&str) -> bool) -> Asset {
+        let variant = |ending: &str, coding| Variant {
+            coding,
+            path: PathBuf::from(format!("{}{ending}", name.trim_start_matches('/'))),
+            directory: Arc::clone(directory),
+            tag: Mutex::new(None),
+            warned: AtomicBool::new(false),
+        };
+        let file = variant("", None);
+        let media_type = media_type(&file.path);
+        let siblings = CODINGS.into_iter().filter_map(|(coding, ending)| {
+            let ending = format!(".{ending}");
+            exists(&format!("{name}{ending}")).then(|| variant(&ending, Some(coding)))
+        });
+        let evidence = match name {
+            name if self.listed.contains(name) => Evidence::Listed,
+            name if name.starts_with(HASHED_FILES) => Evidence::Expected,
+            _ => Evidence::NameOnly,
+        };
+        let variants = std::iter::once(file).chain(siblings).collect();
+        Asset { variants, media_type, has_hash: has_hash(name, evidence) }
     }
 
     /// Finds what `path`, percent-encoded as in a URL, names.
-    pub fn find(&self, path: &str) -> Found<'_> {
+    pub fn find(&self, path: &str) -> Found {
         let Ok(path) = percent_decode_str(path).decode_utf8() else { return Found::Nothing };
-        if let Some(asset) = self.by_path.get(&*path) {
+        if let Some(asset) = self.known(&path) {
             return Found::Asset(asset);
         }
         if let Some(directory) = path.strip_suffix('/') {
-            return match self.by_path.get(&format!("{directory}/index.html")) {
-                Some(asset) => Found::Asset(asset),
-                None => Found::Nothing,
-            };
+            let index = format!("{directory}/index.html");
+            return self.known(&index).or_else(|| self.discover(&index)).map_or(Found::Nothing, Found::Asset);
         }
-        if self.by_path.contains_key(&format!("{path}/index.html")) {
+        let index = format!("{path}/index.html");
+        if self.known(&index).is_some() {
             return Found::Directory;
         }
-        Found::Nothing
+        match self.look(&path) {
+            Some(Entry::File) => self.discover(&path).map_or(Found::Nothing, Found::Asset),
+            Some(Entry::Directory) if self.discover(&index).is_some() => Found::Directory,
+            _ => Found::Nothing,
+        }
     }
+
+    /// Forgets a file that does not exist any more, which may come back.
+    pub fn forget(&self, path: &str) {
+        let Ok(path) = percent_decode_str(path).decode_utf8() else { return };
+        let mut by_path = self.by_path.write();
+        if by_path.remove(&*path).is_none() {
+            by_path.remove(&format!("{}/index.html", path.trim_end_matches('/')));
+        }
+    }
+
+    fn known(&self, name: &str) -> Option<Arc<Asset>> {
+        self.by_path.read().get(name).cloned()
+    }
+
+    /// What is there now, whoever put it there. Names that a site does not show are nothing.
+    fn look(&self, name: &str) -> Option<Entry> {
+        let directory = self.directory.as_ref()?;
+        let below = name.strip_prefix('/')?;
+        // Each file has one path: no `//`, `.` or `..`, and nothing hidden.
+        let shown = |part: &str| !part.is_empty() && (!part.starts_with('.') || part == ".well-known");
+        below.split('/').all(shown).then(|| directory.look(Path::new(below)))?
+    }
+
+    /// Adds a file that was not there at the start.
+    fn discover(&self, name: &str) -> Option<Arc<Asset>> {
+        let is_file = |name: &str| self.look(name) == Some(Entry::File);
+        if (name == ROOT_INDEX && self.has_template) || !is_file(name) || is_sibling(name, is_file) {
+            return None;
+        }
+        let directory = self.directory.as_ref()?;
+        let asset = Arc::new(self.asset(directory, name, is_file));
+        self.by_path.write().insert(name.to_owned(), Arc::clone(&asset));
+        Some(asset)
+    }
+}
+
+/// Whether a file is the compressed form of another that exists.
+fn is_sibling(name: &str, exists: impl Fn(&str) -> bool) -> bool {
+    CODINGS.iter().any(|(_, ending)| {
+        let file = name.strip_suffix(ending).and_then(|rest| rest.strip_suffix('.'));
+        file.is_some_and(&exists)
+    })
+}
+
+/// The files that a Vite build's manifest lists, by their paths in a URL without the base. None
+/// if there is no manifest.
+fn listed(directory: &Directory) -> HashSet<String> {
+    let Ok((file, _)) = directory.open_file(Path::new(MANIFEST)) else { return HashSet::new() };
+    let manifest: Result<HashMap<String, ManifestEntry>, _> =
+        serde_json::from_reader(io::BufReader::new(file.take(MAX_MANIFEST)));
+    match manifest {
+        Ok(entries) => entries
+            .into_values()
+            .flat_map(|entry| entry.file.into_iter().chain(entry.css).chain(entry.assets))
+            .map(|file| format!("/{file}"))
+            .collect(),
+        Err(error) => {
+            log::warn!("assets: {MANIFEST} is not a manifest of Vite's: {error}");
+            HashSet::new()
+        }
+    }
+}
+
+/// What a manifest says of one source file.
+#[derive(serde::Deserialize)]
+struct ManifestEntry {
+    file: Option<String>,
+    #[serde(default)]
+    css: Vec<String>,
+    #[serde(default)]
+    assets: Vec<String>,
 }
 
 impl Variant {
     /// Opens it.
     pub fn open(&self) -> Result<(File, Metadata), OpenError> {
         self.directory.open_file(&self.path)
+    }
+
+    /// When its content was changed, by its own account.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.directory.modified(&self.path)
     }
 
     /// Its whole path.
@@ -281,7 +393,7 @@ mod tests {
         let assets = Assets::index(root.path()).unwrap();
         assert!(is_asset(&assets, "/link.txt"));
         assert!(!is_asset(&assets, "/out.txt"));
-        assert_eq!(assets.by_path.len(), 2);
+        assert_eq!(assets.by_path.read().len(), 2);
     }
 
     #[test]
@@ -311,6 +423,55 @@ mod tests {
         fs::write(root.path().join("new"), "else").unwrap();
         fs::rename(root.path().join("new"), root.path().join("a")).unwrap();
         assert_eq!(tag("/a"), tag("/c"));
+    }
+
+    #[test]
+    fn files_that_come_later_are_found_and_hidden_ones_are_not() {
+        let (root, assets) = tree(&[("index.html", "<!--app-html-->"), ("a.txt", "")]);
+        for name in ["new.txt", "new.txt.gz", "docs/index.html", ".env", ".well-known/x", "docs/.hidden/x"] {
+            assert!(!is_asset(&assets, &format!("/{name}")), "{name}");
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "new").unwrap();
+        }
+        std::os::unix::fs::symlink("/etc/passwd", root.path().join("out")).unwrap();
+        let Found::Asset(asset) = assets.find("/new.txt") else { panic!("no asset") };
+        assert_eq!(asset.variants.len(), 2);
+        assert!(is_asset(&assets, "/docs/") && is_asset(&assets, "/.well-known/x"));
+        assert!(matches!(assets.find("/docs"), Found::Directory));
+        for hidden in
+            ["/.env", "/docs/.hidden/x", "/out", "//new.txt", "/docs/../new.txt", "/", "/index.html"]
+        {
+            assert!(!is_asset(&assets, hidden), "{hidden}");
+        }
+        fs::remove_file(root.path().join("a.txt")).unwrap();
+        assets.forget("/a.txt");
+        assert!(!is_asset(&assets, "/a.txt"));
+    }
+
+    #[test]
+    fn names_with_a_hash_are_told_by_the_build_or_by_their_place() {
+        let manifest =
+            r#"{"src/a.js":{"file":"js/a-abcdefgh.js","css":["css/b-hgfedcba.css"],"isEntry":true}}"#;
+        let (_root, assets) = tree(&[
+            (".vite/manifest.json", manifest),
+            ("js/a-abcdefgh.js", ""),
+            ("css/b-hgfedcba.css", ""),
+            ("js/c-abcdefgh.js", ""),
+            ("assets/d-Bk3xR_2a.js", ""),
+            ("assets/d.js", ""),
+        ]);
+        let has_hash = |path| match assets.find(path) {
+            Found::Asset(asset) => asset.has_hash,
+            _ => panic!("no asset"),
+        };
+        for path in ["/js/a-abcdefgh.js", "/css/b-hgfedcba.css", "/assets/d-Bk3xR_2a.js"] {
+            assert!(has_hash(path), "{path}");
+        }
+        for path in ["/js/c-abcdefgh.js", "/assets/d.js"] {
+            assert!(!has_hash(path), "{path}");
+        }
+        assert!(!is_asset(&assets, "/.vite/manifest.json"));
     }
 
     #[test]

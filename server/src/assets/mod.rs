@@ -1,10 +1,13 @@
 //! The site's static files.
 
+mod content_hash;
 mod directory;
 mod index;
 mod media_type;
 mod negotiate;
+mod ranges;
 mod respond;
 
-pub use index::{Assets, Found};
-pub use respond::respond;
+pub use content_hash::{Evidence, has_hash};
+pub use index::{Assets, Found, HASHED_FILES};
+pub use respond::{Sent, respond};

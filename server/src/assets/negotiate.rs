@@ -79,7 +79,7 @@ mod tests {
         for value in values {
             headers.append(header::ACCEPT_ENCODING, HeaderValue::from_static(value));
         }
-        negotiate(asset, &headers).coding
+        negotiate(&asset, &headers).coding
     }
 
     #[test]

@@ -15,6 +15,7 @@ use http_serve::{BoxError, ChunkedReadFile, Entity};
 use super::directory::OpenError;
 use super::index::{Asset, Variant};
 use super::negotiate::negotiate;
+use super::ranges;
 use crate::body::{Body, boxed};
 
 type File = ChunkedReadFile<Bytes, BoxError>;
@@ -67,23 +68,44 @@ impl Entity for AssetEntity {
     }
 }
 
-/// Answers `request` with `asset`, or not at all if there is no file any more that may be
-/// sent. `immutable` says that the asset's name changes with its content.
-pub fn respond<B>(
-    asset: &Asset,
-    request: &Request<B>,
-    immutable: bool,
-) -> io::Result<Option<Response<Body>>> {
+/// What became of an asset.
+pub enum Sent {
+    /// The response.
+    Response(Response<Body>),
+    /// There is no file any more.
+    Gone,
+    /// What is there must not be sent.
+    Refused,
+}
+
+/// Answers `request` with `asset`. `immutable` says that the asset's name changes with its
+/// content.
+pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::Result<Sent> {
     let variant = negotiate(asset, request.headers());
-    let entity = match tokio::task::block_in_place(|| AssetEntity::open(asset, variant)) {
+    let opened = tokio::task::block_in_place(|| {
+        let file = &asset.variants[0];
+        if variant.coding.is_some() && !is_stale(variant, file) {
+            // Whatever is the matter with it, there is the file itself.
+            if let Ok(entity) = AssetEntity::open(asset, variant) {
+                return Ok(entity);
+            }
+        }
+        AssetEntity::open(asset, file).map_err(|error| (file, error))
+    });
+    let entity = match opened {
         Ok(entity) => entity,
-        Err(OpenError::System(error)) => return Err(error),
-        Err(error) => {
-            variant.warn_once(&error);
-            return Ok(None);
+        Err((_, OpenError::System(error))) => return Err(error),
+        Err((_, OpenError::Gone)) => return Ok(Sent::Gone),
+        Err((file, error)) => {
+            file.warn_once(&error);
+            return Ok(Sent::Refused);
         }
     };
-    let mut response = http_serve::serve(entity, request).map(boxed);
+    let served = match ranges::resolved(request, entity.len()) {
+        Some(resolved) => http_serve::serve(entity, &resolved),
+        None => http_serve::serve(entity, request),
+    };
+    let mut response = served.map(boxed);
     let caching = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
@@ -91,5 +113,13 @@ pub fn respond<B>(
     if asset.variants.len() > 1 {
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
-    Ok(Some(response))
+    Ok(Sent::Response(response))
+}
+
+/// Whether a compressed sibling is older than the file, which was changed without it.
+fn is_stale(sibling: &Variant, file: &Variant) -> bool {
+    match (sibling.modified(), file.modified()) {
+        (Some(sibling), Some(file)) => sibling < file,
+        _ => false,
+    }
 }

@@ -59,8 +59,8 @@ fn values_are_read_as_people_write_them() {
     assert_eq!(settings.limits.render_timeout, Duration::from_millis(500));
     assert_eq!(settings.limits.render_memory_limit, 64 << 20);
     assert_eq!(
-        (settings.access_log, &*settings.immutable_prefix, settings.limits.render_queue),
-        (true, "", 64)
+        (settings.access_log, &settings.immutable, settings.limits.render_queue),
+        (true, &Immutable::Nothing, 64)
     );
 }
 

@@ -33,11 +33,22 @@ pub fn header_size(value: &str) -> Option<usize> {
     size(value).filter(|bytes| (8 << 10..=1 << 20).contains(bytes))
 }
 
-/// A path prefix; empty for none.
-pub fn immutable_prefix(value: &str) -> Option<String> {
+/// Which assets never change, so that they are cached for a year.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Immutable {
+    /// Those whose names have a hash of the content.
+    ByName,
+    /// None.
+    Nothing,
+    /// Those below a path, which begins and ends with a slash.
+    Below(String),
+}
+
+pub fn immutable(value: &str) -> Option<Immutable> {
     match value {
-        "none" => Some(String::new()),
-        path if path.starts_with('/') && path.ends_with('/') => Some(path.to_owned()),
+        "auto" => Some(Immutable::ByName),
+        "none" => Some(Immutable::Nothing),
+        path if path.starts_with('/') && path.ends_with('/') => Some(Immutable::Below(path.to_owned())),
         _ => None,
     }
 }
