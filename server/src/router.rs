@@ -1,5 +1,6 @@
 //! A request's way: to an asset if there is one at its path, otherwise to a page.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
@@ -11,15 +12,17 @@ use crate::access_log::LoggedRequest;
 use crate::assets::{self, Assets, Found};
 use crate::body::{self, Body};
 use crate::net::RequestBody;
-use crate::pages::{Pages, error_page};
+use crate::pages::{Pages, bad_request, error_page};
 use crate::request_id::{self, RequestIds};
-use crate::settings::Settings;
+use crate::settings::{Settings, TrustedProxies};
+use crate::target;
 
 /// Answers requests.
 pub struct Router {
     assets: Assets,
     pages: Pages,
     immutable_prefix: String,
+    trusted_proxies: TrustedProxies,
     access_log: bool,
     ids: RequestIds,
 }
@@ -31,6 +34,7 @@ impl Router {
             assets,
             pages,
             immutable_prefix: settings.immutable_prefix.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
             access_log: settings.access_log,
             ids: RequestIds::new(),
         }
@@ -41,13 +45,13 @@ impl Router {
         self.pages.unfinished_renders()
     }
 
-    /// Answers one request. Every response carries the request's id.
-    pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
+    /// Answers one request, which came from `peer`. Every response carries the request's id.
+    pub async fn answer(&self, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
         let id = self.ids.id_of(request.headers());
         let logged = self.access_log.then(|| LoggedRequest::begin(&request));
         // A panic would end the connection without an answer, and without a word of which
         // request it was.
-        let answered = AssertUnwindSafe(self.route(request, &id)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.route(request, peer, &id)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             log::error!("[{id}] the server panicked; this is a bug in containerd-shim-ssr, please report it");
             error_page(StatusCode::INTERNAL_SERVER_ERROR, &id)
@@ -61,10 +65,18 @@ impl Router {
         response
     }
 
-    async fn route(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
+    async fn route(&self, request: Request<RequestBody>, peer: IpAddr, id: &str) -> Response<Body> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return error_page(StatusCode::METHOD_NOT_ALLOWED, id);
         }
+        let scheme = self.trusted_proxies.scheme(peer, request.headers());
+        let url = match target::url(&request, scheme) {
+            Ok(url) => url,
+            Err(error) => {
+                log::debug!("[{id}] answered 400: {error}: {} {:?}", request.method(), request.headers());
+                return bad_request(error.reason(), id);
+            }
+        };
         let path = request.uri().path();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         let immutable = !self.immutable_prefix.is_empty() && path.starts_with(&self.immutable_prefix);
@@ -80,7 +92,7 @@ impl Router {
             Found::Directory if is_read => redirect_to_directory(&request),
             // Not a page: caches would keep it in place of an asset of another release.
             _ if immutable && is_read => error_page(StatusCode::NOT_FOUND, id),
-            _ => self.pages.answer(request, id).await,
+            _ => self.pages.answer(request, url.as_str(), id).await,
         }
     }
 }

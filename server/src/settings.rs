@@ -9,10 +9,12 @@ use ssr_wasm::limits::Limits;
 
 use crate::container_memory;
 
+pub use self::trusted_proxies::TrustedProxies;
 use self::values::{
     COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable_prefix, size, switch,
 };
 
+mod trusted_proxies;
 mod values;
 
 /// How a site is served. Made by [`Settings::from_env`] and [`Settings::set`].
@@ -42,6 +44,8 @@ pub struct Settings {
     /// The path prefix below which the name of every file changes with its content; empty
     /// for none.
     pub immutable_prefix: String,
+    /// Whose `X-Forwarded-Proto` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// What is logged.
     pub log_level: LevelFilter,
     /// Whether each request is logged.
@@ -250,6 +254,14 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| immutable_prefix(v).map(|v| s.immutable_prefix = v),
     },
     Setting {
+        variable: "SSR_TRUSTED_PROXIES",
+        flag: "trusted-proxies",
+        default: "none",
+        accepts: "addresses and networks, such as 10.42.0.0/16, 192.168.1.7 or fd00::/8, separated by commas, or 'none'",
+        help: "Proxies whose X-Forwarded-Proto says whether the client used https",
+        set: |s, v| v.parse().ok().map(|v| s.trusted_proxies = v),
+    },
+    Setting {
         variable: "SSR_LOG_LEVEL",
         flag: "log-level",
         default: "info",
@@ -295,6 +307,7 @@ impl Default for Settings {
             max_connections: default_connections(container_memory::limit()),
             grace_period: Duration::from_secs(8),
             immutable_prefix: "/assets/".to_owned(),
+            trusted_proxies: TrustedProxies::default(),
             log_level: LevelFilter::Info,
             access_log: false,
         }
