@@ -1,0 +1,136 @@
+//! The web APIs of the engine, against Node and the standards: each case in web_apis/ runs
+//! as a site under `ssr serve` and in Node, and both must give the same. Where Node 20
+//! differs from a standard, the case says what the standard wants.
+
+mod common;
+
+use std::io::Read as _;
+use std::process::Command;
+
+use common::Server;
+use serde_json::{Map, Value};
+
+const PRELUDE: &str = include_str!("web_apis/prelude.js");
+const RUN: &str = include_str!("web_apis/run.js");
+
+/// What `node` gives for the cases of a bundle.
+fn in_node(bundle: &str) -> Map<String, Value> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("entry.mjs");
+    std::fs::write(&file, bundle).unwrap();
+    // Some cases leave timers and ports behind, which would keep Node alive.
+    let script = format!(
+        "const site = (await import({file:?})).default;
+         const answer = await site.fetch({{ url: 'http://h/cases' }});
+         process.stdout.write(await answer.text(), () => process.exit());"
+    );
+    let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("node: {error}: {said}"))
+}
+
+fn check(cases: &str) {
+    let bundle = format!("{PRELUDE}{cases}{RUN}");
+    let server = Server::start(&bundle, &[], &[]);
+    let ask = |path| -> Map<String, Value> {
+        let answer = server.get(path);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        serde_json::from_slice(&answer.body).unwrap()
+    };
+    let (ours, node) = (ask("/cases"), in_node(&bundle));
+    let mut wrong = Vec::new();
+    for (name, wanted) in &node {
+        if ours.get(name) != Some(wanted) {
+            wrong.push(format!("{name}:\n  here {:?}\n  Node {wanted}", ours.get(name)));
+        }
+    }
+    for (name, case) in &ask("/beyond-node") {
+        if case["got"] != case["wanted"] {
+            wrong.push(format!("{name}:\n  here {}\n  the standard {}", case["got"], case["wanted"]));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases differ\n{}", wrong.len(), node.len(), wrong.join("\n"));
+}
+
+#[test]
+fn headers_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/headers.js"));
+}
+
+#[test]
+fn bodies_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/bodies.js"));
+}
+
+#[test]
+fn requests_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/requests.js"));
+}
+
+#[test]
+fn responses_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/responses.js"));
+}
+
+#[test]
+fn urls_and_their_parameters_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/url.js"));
+}
+
+#[test]
+fn events_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/events.js"));
+}
+
+#[test]
+fn signals_and_message_ports_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/signals.js"));
+}
+
+#[test]
+fn text_is_encoded_and_decoded_as_in_node_and_by_the_standard() {
+    check(include_str!("web_apis/encoding.js"));
+}
+
+#[test]
+fn streams_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/streams.js"));
+}
+
+const SITE: &str = "
+const later = (ms) => new Promise((done) => setTimeout(done, ms));
+async function* parts() { yield 'one;'; await later(300); yield new TextEncoder().encode('two;'); }
+export default { async fetch(request) {
+  switch (new URL(request.url).pathname) {
+    case '/iterable': return new Response(parts());
+    case '/read': { const response = new Response('a'); await response.text(); return response; }
+    case '/surrogates': return new Response('a\\ud800b');
+    case '/error': return Response.error();
+    default: return new Response(await request.arrayBuffer());
+  }
+} };";
+
+#[test]
+fn an_async_iterable_is_sent_as_it_comes() {
+    let server = Server::start(SITE, &[], &[]);
+    let mut rest = server.get_until("/iterable", "one;");
+    let mut text = String::new();
+    rest.read_to_string(&mut text).unwrap();
+    assert!(text.contains("two;"), "{text}");
+}
+
+#[test]
+fn what_leaves_the_engine_is_whole() {
+    let server = Server::start(SITE, &[], &[]);
+    assert_eq!(server.get("/surrogates").text(), "a\u{fffd}b");
+    assert_eq!(server.send("POST / HTTP/1.1", b"\xff\x00a").body, b"\xff\x00a");
+}
+
+#[test]
+fn a_response_that_cannot_be_sent_is_a_500_and_the_log_says_why() {
+    let server = Server::start(SITE, &[], &[]);
+    assert_eq!((server.get("/read").status, server.get("/error").status), (500, 500));
+    let (_, log) = server.stop();
+    assert!(log.contains("the body has been read already"), "{log}");
+    assert!(log.contains("invalid status 0"), "{log}");
+}

@@ -1,0 +1,28 @@
+// The interfaces of the standards that a site finds as globals.
+
+export {
+  ByteLengthQueuingStrategy,
+  CountQueuingStrategy,
+  ReadableByteStreamController,
+  ReadableStream,
+  ReadableStreamBYOBReader,
+  ReadableStreamBYOBRequest,
+  ReadableStreamDefaultController,
+  ReadableStreamDefaultReader,
+  TransformStream,
+  TransformStreamDefaultController,
+  WritableStream,
+  WritableStreamDefaultController,
+  WritableStreamDefaultWriter,
+} from 'web-streams-polyfill';
+export { TextDecoder, TextEncoder } from './encoding/encoding.js';
+export { TextDecoderStream, TextEncoderStream } from './encoding/streams.js';
+export { AbortController, AbortSignal } from './events/abort.js';
+export { CustomEvent, Event, MessageEvent } from './events/event.js';
+export { EventTarget } from './events/event_target.js';
+export { MessageChannel, MessagePort } from './events/message_channel.js';
+export { Headers } from './fetch/headers.js';
+export { Request } from './fetch/request.js';
+export { Response } from './fetch/response.js';
+export { URLSearchParams } from './url/search_params.js';
+export { URL } from './url/url.js';
