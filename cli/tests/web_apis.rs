@@ -5,29 +5,12 @@
 mod common;
 
 use std::io::Read as _;
-use std::process::Command;
 
-use common::Server;
+use common::{Server, in_node};
 use serde_json::{Map, Value};
 
 const PRELUDE: &str = include_str!("web_apis/prelude.js");
 const RUN: &str = include_str!("web_apis/run.js");
-
-/// What `node` gives for the cases of a bundle.
-fn in_node(bundle: &str) -> Map<String, Value> {
-    let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("entry.mjs");
-    std::fs::write(&file, bundle).unwrap();
-    // Some cases leave timers and ports behind, which would keep Node alive.
-    let script = format!(
-        "const site = (await import({file:?})).default;
-         const answer = await site.fetch({{ url: 'http://h/cases' }});
-         process.stdout.write(await answer.text(), () => process.exit());"
-    );
-    let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("node: {error}: {said}"))
-}
 
 fn check(cases: &str) {
     let bundle = format!("{PRELUDE}{cases}{RUN}");

@@ -29,6 +29,22 @@ pub fn build(directory: &Path, source: &str) {
     assert!(built.status.success(), "{}", stderr(&built));
 }
 
+/// What a bundle answers in Node when it is asked for /cases.
+pub fn in_node(bundle: &str) -> serde_json::Map<String, serde_json::Value> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("entry.mjs");
+    std::fs::write(&file, bundle).unwrap();
+    // Some cases leave timers and ports behind, which would keep Node alive.
+    let script = format!(
+        "const site = (await import({file:?})).default;
+         const answer = await site.fetch({{ url: 'http://h/cases' }});
+         process.stdout.write(await answer.text(), () => process.exit());"
+    );
+    let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("node: {error}: {said}"))
+}
+
 /// A site that is being served.
 pub struct Server {
     child: Child,

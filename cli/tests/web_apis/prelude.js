@@ -26,7 +26,8 @@ export async function* generate(...chunks) {
 
 // For requests and responses.
 export const U = 'http://h.example/';
-export const post = (body, more) => new Request(U, { method: 'POST', body, ...more });
+export const post = (body, more) =>
+  new Request(U, { method: 'POST', body, ...more });
 export const type = (it) => it.headers.get('content-type');
 
 /** Reads a body by each of the methods `names`, and says whether it is used after that. */
