@@ -46,6 +46,11 @@ fn bodies_are_those_of_node_and_the_standard() {
 }
 
 #[test]
+fn blobs_files_and_forms_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/files.js"));
+}
+
+#[test]
 fn requests_are_those_of_node_and_the_standard() {
     check(include_str!("web_apis/requests.js"));
 }
@@ -85,6 +90,7 @@ const later = (ms) => new Promise((done) => setTimeout(done, ms));
 async function* parts() { yield 'one;'; await later(300); yield new TextEncoder().encode('two;'); }
 export default { async fetch(request) {
   switch (new URL(request.url).pathname) {
+    case '/form': { const form = await request.formData(); return new Response(`${form.get('a')} ${await form.get('f').text()} ${form.get('f').name}`); }
     case '/iterable': return new Response(parts());
     case '/read': { const response = new Response('a'); await response.text(); return response; }
     case '/surrogates': return new Response('a\\ud800b');
@@ -107,6 +113,15 @@ fn what_leaves_the_engine_is_whole() {
     let server = Server::start(SITE, &[], &[]);
     assert_eq!(server.get("/surrogates").text(), "a\u{fffd}b");
     assert_eq!(server.send("POST / HTTP/1.1", b"\xff\x00a").body, b"\xff\x00a");
+}
+
+#[test]
+fn a_form_with_a_file_reaches_the_site() {
+    let server = Server::start(SITE, &[], &[]);
+    let body = "--B\r\ncontent-disposition: form-data; name=\"a\"\r\n\r\nä\r\n--B\r\n\
+        content-disposition: form-data; name=\"f\"; filename=\"n\"\r\n\r\n€\r\n--B--\r\n";
+    let head = "POST /form HTTP/1.1\r\ncontent-type: multipart/form-data; boundary=B";
+    assert_eq!(server.send(head, body.as_bytes()).text(), "ä € n");
 }
 
 #[test]

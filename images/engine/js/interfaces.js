@@ -24,5 +24,7 @@ export { MessageChannel, MessagePort } from './events/message_channel.js';
 export { Headers } from './fetch/headers.js';
 export { Request } from './fetch/request.js';
 export { Response } from './fetch/response.js';
+export { Blob, File } from './files/blob.js';
+export { FormData } from './files/form_data.js';
 export { URLSearchParams } from './url/search_params.js';
 export { URL } from './url/url.js';

@@ -1,6 +1,7 @@
 // Turns the site's exports into one function that answers a request.
 
-import { rawBody, toBytes } from './fetch/body.js';
+import { rawBody } from './fetch/body.js';
+import { toBytes } from './fetch/byte_streams.js';
 import { flattenHeaders, Headers } from './fetch/headers.js';
 import { Incoming, Request } from './fetch/request.js';
 import { Response } from './fetch/response.js';

@@ -129,6 +129,16 @@ fn decode<'js>(ctx: Ctx<'js>, bytes: TypedArray<'js, u8>, fatal: bool) -> Result
     }
 }
 
+/// Where `part` begins in `bytes`, from the index `from` on; -1 if it is not there.
+fn find(bytes: TypedArray<'_, u8>, part: TypedArray<'_, u8>, from: usize) -> f64 {
+    // SAFETY: no JavaScript runs while the slices are in use.
+    let (bytes, part) =
+        unsafe { (bytes.as_bytes().unwrap_or_default(), part.as_bytes().unwrap_or_default()) };
+    let rest = bytes.get(from..).unwrap_or_default();
+    let found = rest.windows(part.len().max(1)).position(|window| window == part);
+    found.map_or(-1.0, |at| (from + at) as f64)
+}
+
 /// Creates the object `native`.
 pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     let native = Object::new(ctx.clone())?;
@@ -156,6 +166,7 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     });
     define!("decode", decode);
     define!("unfinished", unfinished);
+    define!("find", find);
     define!("urlParse", |input: JsString<'_>,
                          base: Opt<Option<JsString<'_>>>|
      -> Result<Option<Vec<String>>> {

@@ -1,64 +1,21 @@
 // What Request and Response have in common: a body (https://fetch.spec.whatwg.org/#bodies).
 
-import { ReadableStream } from 'web-streams-polyfill';
+import { ReadableStream, TransformStream } from 'web-streams-polyfill';
+import { TextDecoder } from '../encoding/encoding.js';
+import { Blob, bytesOfBlob } from '../files/blob.js';
+import { FormData } from '../files/form_data.js';
+import { parseMimeType } from '../files/mime_type.js';
+import { parseMultipart, writeMultipart } from '../files/multipart.js';
 import { native } from '../native.js';
 import { URLSearchParams } from '../url/search_params.js';
 import { copyBytes, usvString } from '../webidl.js';
-
-/** A chunk of a body as bytes. Strings are accepted too, as Node's servers do. */
-export function toBytes(chunk) {
-  if (chunk instanceof Uint8Array) return chunk;
-  if (typeof chunk === 'string') return native.encode(chunk);
-  const bytes = copyBytes(chunk);
-  if (bytes !== null) return bytes;
-  throw new TypeError('each chunk of a body must be a string or bytes');
-}
-
-/** Whether a stream has been read or cancelled. */
-function isDisturbed(stream) {
-  // Specifications ask this of a stream, but it has no member that says it.
-  return stream._disturbed;
-}
-
-/** A stream of the chunks of an async iterable. */
-function streamOf(iterable) {
-  let iterator;
-  return new ReadableStream({
-    type: 'bytes',
-    start() {
-      iterator = iterable[Symbol.asyncIterator]();
-    },
-    async pull(controller) {
-      for (;;) {
-        const { done, value } = await iterator.next();
-        if (done) {
-          controller.close();
-          controller.byobRequest?.respond(0);
-          return;
-        }
-        // A copy: the stream takes a chunk's buffer away from its owner.
-        const bytes = toBytes(value).slice();
-        // An empty chunk would leave the reader waiting.
-        if (bytes.length > 0) return controller.enqueue(bytes);
-      }
-    },
-    async cancel(reason) {
-      await iterator.return?.(reason);
-    },
-  });
-}
-
-/** A stream with the given bytes. */
-function streamOfBytes(bytes) {
-  return new ReadableStream({
-    type: 'bytes',
-    pull(controller) {
-      if (bytes.length > 0) controller.enqueue(bytes);
-      controller.close();
-      controller.byobRequest?.respond(0);
-    },
-  });
-}
+import {
+  collect,
+  isDisturbed,
+  streamOf,
+  streamOfBytes,
+  toBytes,
+} from './byte_streams.js';
 
 /**
  * What `new Response(object)` makes of its argument: `raw` is a string, bytes or a
@@ -77,6 +34,9 @@ export function extractBody(object, where) {
   }
   const bytes = copyBytes(object);
   if (bytes !== null) return { raw: bytes, type: null };
+  if (object instanceof Blob)
+    return { raw: bytesOfBlob(object), type: object.type || null };
+  if (object instanceof FormData) return writeMultipart(object);
   if (object instanceof URLSearchParams) {
     return {
       raw: object.toString(),
@@ -87,24 +47,6 @@ export function extractBody(object, where) {
   if (typeof object?.[Symbol.asyncIterator] === 'function')
     return { raw: streamOf(object), type: null };
   return { raw: usvString(object), type: 'text/plain;charset=UTF-8' };
-}
-
-async function collect(stream) {
-  const chunks = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    if (!(chunk instanceof Uint8Array))
-      throw new TypeError('a chunk of the body is not a Uint8Array');
-    chunks.push(chunk);
-    length += chunk.length;
-  }
-  const all = new Uint8Array(length);
-  let at = 0;
-  for (const chunk of chunks) {
-    all.set(chunk, at);
-    at += chunk.length;
-  }
-  return all;
 }
 
 /** The body as it is sent: a string, bytes, a stream, or null. Throws if it was read. */
@@ -189,8 +131,36 @@ export class Body {
   async arrayBuffer() {
     return (await this.#consume()).buffer;
   }
+  async blob() {
+    const bytes = await this.#consume();
+    const type = parseMimeType(this.headers.get('content-type') ?? '');
+    return new Blob([bytes], { type: type?.text ?? '' });
+  }
   async bytes() {
     return this.#consume();
+  }
+  async formData() {
+    this.#usable();
+    const header = this.headers.get('content-type') ?? '';
+    const type = parseMimeType(header);
+    if (type?.essence === 'multipart/form-data') {
+      return parseMultipart(
+        await this.#consume(),
+        type.parameters.get('boundary'),
+      );
+    }
+    if (type?.essence === 'application/x-www-form-urlencoded') {
+      const form = new FormData();
+      const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(
+        await this.#consume(),
+      );
+      for (const [name, value] of native.formParse(text))
+        form.append(name, value);
+      return form;
+    }
+    throw new TypeError(
+      `formData: the Content-Type '${header}' is not that of a form`,
+    );
   }
   async json() {
     return JSON.parse(await this.#text());
