@@ -93,7 +93,8 @@ export default { async fetch(request) {
     case '/form': { const form = await request.formData(); return new Response(`${form.get('a')} ${await form.get('f').text()} ${form.get('f').name}`); }
     case '/iterable': return new Response(parts());
     case '/read': { const response = new Response('a'); await response.text(); return response; }
-    case '/surrogates': return new Response('a\\ud800b');
+    case '/surrogates': console.log('logged\\ud800'); return new Response('a\\ud800b');
+    case '/throw': throw new Error('thrown\\ud800');
     case '/error': return Response.error();
     default: return new Response(await request.arrayBuffer());
   }
@@ -113,6 +114,11 @@ fn what_leaves_the_engine_is_whole() {
     let server = Server::start(SITE, &[], &[]);
     assert_eq!(server.get("/surrogates").text(), "a\u{fffd}b");
     assert_eq!(server.send("POST / HTTP/1.1", b"\xff\x00a").body, b"\xff\x00a");
+    server.get("/throw");
+    let (_, log) = server.stop();
+    for text in ["logged\u{fffd}\n", "thrown\u{fffd}\n"] {
+        assert!(log.contains(text), "{log}");
+    }
 }
 
 #[test]

@@ -247,6 +247,27 @@ export const cases = {
 };
 
 export const beyondNode = {
+  'textStream of a body': [
+    async () => [
+      await collect(new Response('aä').textStream()),
+      await collect(new Response().textStream()),
+      await collect(
+        post(stream(bytes(0xe2, 0x82), bytes(0xac)), {
+          duplex: 'half',
+        }).textStream(),
+      ),
+      await collect(new Blob(['b']).textStream()),
+    ],
+    { gave: [['aä'], [], ['€'], ['b']] },
+  ],
+  'textStream of a body that was read': [
+    async () => {
+      const response = new Response('a');
+      await response.text();
+      return response.textStream();
+    },
+    { threw: 'TypeError' },
+  ],
   'an async generator with empty chunks': [
     () => new Response(generate('', 'a', '', 'b', '')).text(),
     { gave: 'ab' },

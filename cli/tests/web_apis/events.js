@@ -243,6 +243,25 @@ export const cases = {
 };
 
 export const beyondNode = {
+  'events can be initialized again': [
+    () => {
+      const event = new CustomEvent('x', { cancelable: true });
+      event.preventDefault();
+      event.initCustomEvent('y', true, false, 5);
+      const message = new MessageEvent('x');
+      message.initMessageEvent('z', false, true, 1, '\ud800', 2);
+      return [
+        all(event, 'type bubbles cancelable detail defaultPrevented'),
+        all(message, 'type cancelable data origin lastEventId source'),
+      ];
+    },
+    {
+      gave: [
+        ['y', true, false, 5, false],
+        ['z', true, 1, '\ufffd', '2', null],
+      ],
+    },
+  ],
   'the constants of an event': [
     () => all(new Event('x'), 'NONE CAPTURING_PHASE AT_TARGET BUBBLING_PHASE'),
     { gave: [0, 1, 2, 3] },

@@ -132,6 +132,17 @@ export const cases = {
 };
 
 export const beyondNode = {
+  'a port hears that the other one is closed': [
+    async () => {
+      const { port1, port2 } = new MessageChannel();
+      const seen = [];
+      port2.onclose = (event) => seen.push(event.type);
+      port1.close();
+      await later(5);
+      return seen;
+    },
+    { gave: ['close'] },
+  ],
   'ports are named': [
     () => Object.prototype.toString.call(new MessageChannel().port1),
     { gave: '[object MessagePort]' },

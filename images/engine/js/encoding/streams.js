@@ -68,3 +68,8 @@ export class TextDecoderStream {
   }
 }
 defineInterface('TextDecoderStream', TextDecoderStream);
+
+/** The text of a stream of bytes, as it comes. */
+export function textOf(stream) {
+  return stream.pipeThrough(new TextDecoderStream());
+}

@@ -7,6 +7,7 @@ import {
   dictionary,
   domString,
   requireArguments,
+  usvString,
 } from '../webidl.js';
 
 const PHASES = {
@@ -14,6 +15,18 @@ const PHASES = {
   CAPTURING_PHASE: 1,
   AT_TARGET: 2,
   BUBBLING_PHASE: 3,
+};
+
+/** The state of an event that was not dispatched. */
+const UNSENT = {
+  target: null,
+  currentTarget: null,
+  dispatching: false,
+  stopped: false,
+  stoppedAtOnce: false,
+  passive: false,
+  canceled: false,
+  trusted: false,
 };
 
 /** Whether a value is an Event. */
@@ -27,16 +40,7 @@ export class Event {
   #cancelable;
   #composed;
   #time = native.now();
-  #state = {
-    target: null,
-    currentTarget: null,
-    dispatching: false,
-    stopped: false,
-    stoppedAtOnce: false,
-    passive: false,
-    canceled: false,
-    trusted: false,
-  };
+  #state = { ...UNSENT };
   constructor(type, init = {}) {
     requireArguments(arguments, 1, 'Event');
     const { bubbles, cancelable, composed } = dictionary(
@@ -115,6 +119,14 @@ export class Event {
   get timeStamp() {
     return this.#time;
   }
+  initEvent(type, bubbles = false, cancelable = false) {
+    requireArguments(arguments, 1, 'Event.initEvent');
+    if (this.#state.dispatching) return;
+    this.#type = domString(type);
+    this.#bubbles = Boolean(bubbles);
+    this.#cancelable = Boolean(cancelable);
+    Object.assign(this.#state, UNSENT);
+  }
 }
 defineInterface('Event', Event);
 for (const [name, value] of Object.entries(PHASES)) {
@@ -131,42 +143,59 @@ export class CustomEvent extends Event {
   get detail() {
     return this.#detail;
   }
+  initCustomEvent(type, bubbles = false, cancelable = false, detail = null) {
+    requireArguments(arguments, 1, 'CustomEvent.initCustomEvent');
+    if (stateOf(this).dispatching) return;
+    this.initEvent(type, bubbles, cancelable);
+    this.#detail = detail;
+  }
 }
 defineInterface('CustomEvent', CustomEvent);
 
+/** What a MessageEvent brings, from a dictionary. */
+function message({
+  data = null,
+  origin = '',
+  lastEventId = '',
+  source = null,
+  ports = [],
+}) {
+  return {
+    data,
+    origin: usvString(origin),
+    lastEventId: domString(lastEventId),
+    source,
+    ports: Object.freeze([...ports]),
+  };
+}
+
 export class MessageEvent extends Event {
-  #init;
+  #message;
   constructor(type, init = {}) {
     super(type, init);
-    const {
-      data = null,
-      origin = '',
-      lastEventId = '',
-      source = null,
-      ports = [],
-    } = init ?? {};
-    this.#init = {
-      data,
-      origin: `${origin}`.toWellFormed(),
-      lastEventId: domString(lastEventId),
-      source,
-      ports: Object.freeze([...ports]),
-    };
+    this.#message = message(init ?? {});
   }
   get data() {
-    return this.#init.data;
+    return this.#message.data;
   }
   get origin() {
-    return this.#init.origin;
+    return this.#message.origin;
   }
   get lastEventId() {
-    return this.#init.lastEventId;
+    return this.#message.lastEventId;
   }
   get source() {
-    return this.#init.source;
+    return this.#message.source;
   }
   get ports() {
-    return this.#init.ports;
+    return this.#message.ports;
+  }
+  initMessageEvent(type, bubbles = false, cancelable = false, ...rest) {
+    requireArguments(arguments, 1, 'MessageEvent.initMessageEvent');
+    if (stateOf(this).dispatching) return;
+    this.initEvent(type, bubbles, cancelable);
+    const [data, origin, lastEventId, source, ports] = rest;
+    this.#message = message({ data, origin, lastEventId, source, ports });
   }
 }
 defineInterface('MessageEvent', MessageEvent);

@@ -3,7 +3,7 @@
 // them.
 
 import { defineInterface, requireArguments } from '../webidl.js';
-import { MessageEvent } from './event.js';
+import { Event, MessageEvent } from './event.js';
 import { defineHandler, EventTarget, fire } from './event_target.js';
 
 const KEY = Symbol('MessagePort');
@@ -54,10 +54,13 @@ export class MessagePort extends EventTarget {
   close() {
     const peer = this.#peer;
     this.#peer = null;
-    if (peer !== null) peer.#peer = null;
+    if (peer === null) return;
+    peer.#peer = null;
+    setTimeout(() => fire(peer, new Event('close')), 0);
   }
 }
 defineInterface('MessagePort', MessagePort);
+defineHandler(MessagePort, 'close');
 defineHandler(MessagePort, 'message');
 defineHandler(MessagePort, 'messageerror');
 

@@ -2,6 +2,7 @@
 
 import { ReadableStream, TransformStream } from 'web-streams-polyfill';
 import { TextDecoder } from '../encoding/encoding.js';
+import { textOf } from '../encoding/streams.js';
 import { Blob, bytesOfBlob } from '../files/blob.js';
 import { FormData } from '../files/form_data.js';
 import { parseMimeType } from '../files/mime_type.js';
@@ -167,5 +168,10 @@ export class Body {
   }
   async text() {
     return this.#text();
+  }
+  textStream() {
+    if (this.#usable() === null)
+      return textOf(streamOfBytes(new Uint8Array(0)));
+    return textOf(this.body);
   }
 }

@@ -1,6 +1,7 @@
 // Blob and File (https://w3c.github.io/FileAPI/). Their bytes are in memory.
 
 import { TextDecoder } from '../encoding/encoding.js';
+import { textOf } from '../encoding/streams.js';
 import { joinBytes, streamOfBytes } from '../fetch/byte_streams.js';
 import { native } from '../native.js';
 import {
@@ -78,6 +79,9 @@ export class Blob {
   }
   async text() {
     return new TextDecoder().decode(this.#bytes);
+  }
+  textStream() {
+    return textOf(this.stream());
   }
   async arrayBuffer() {
     return this.#bytes.slice().buffer;
