@@ -2,6 +2,8 @@
 //! as a site under `ssr serve` and in Node, and both must give the same. Where Node 20
 //! differs from a standard, the case says what the standard wants.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say so at once")]
+
 mod common;
 
 use std::io::Read as _;
