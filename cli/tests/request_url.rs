@@ -47,7 +47,14 @@ fn a_request_for_no_host_or_several_is_answered_400_even_for_an_asset() {
 #[test]
 fn only_a_trusted_proxy_can_say_that_the_client_used_https() {
     let https = "x-forwarded-proto: https";
-    assert_eq!(start(&[]).get_with("/", https).text(), "http://example.test/");
+    let server = start(&[]);
+    for _ in 0..2 {
+        assert_eq!(server.get_with("/", https).text(), "http://example.test/");
+    }
+    let (_, log) = server.stop();
+    let said =
+        "X-Forwarded-Proto from 127.0.0.1 is ignored; if that is your proxy, name it in SSR_TRUSTED_PROXIES";
+    assert_eq!(log.matches(said).count(), 1, "{log}");
     let server = start(&["--trusted-proxies", "127.0.0.0/8, ::1"]);
     assert_eq!(server.get_with("/", https).text(), "https://example.test/");
     assert_eq!(server.get("/").text(), "http://example.test/");

@@ -83,6 +83,11 @@ fn text_is_encoded_and_decoded_as_in_node_and_by_the_standard() {
 }
 
 #[test]
+fn exceptions_and_base64_are_those_of_node_and_the_standard() {
+    check(include_str!("web_apis/globals.js"));
+}
+
+#[test]
 fn streams_are_those_of_node_and_the_standard() {
     check(include_str!("web_apis/streams.js"));
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -23,6 +24,8 @@ pub struct Router {
     pages: Pages,
     immutable_prefix: String,
     trusted_proxies: TrustedProxies,
+    /// Whether the log has said that a proxy is not trusted.
+    named_untrusted: AtomicBool,
     access_log: bool,
     ids: RequestIds,
 }
@@ -35,6 +38,7 @@ impl Router {
             pages,
             immutable_prefix: settings.immutable_prefix.clone(),
             trusted_proxies: settings.trusted_proxies.clone(),
+            named_untrusted: AtomicBool::new(false),
             access_log: settings.access_log,
             ids: RequestIds::new(),
         }
@@ -68,6 +72,14 @@ impl Router {
     async fn route(&self, request: Request<RequestBody>, peer: IpAddr, id: &str) -> Response<Body> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return error_page(StatusCode::METHOD_NOT_ALLOWED, id);
+        }
+        if self.trusted_proxies.ignores(peer, request.headers())
+            && !self.named_untrusted.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "X-Forwarded-Proto from {} is ignored; if that is your proxy, name it in SSR_TRUSTED_PROXIES",
+                peer.to_canonical()
+            );
         }
         let scheme = self.trusted_proxies.scheme(peer, request.headers());
         let url = match target::url(&request, scheme) {

@@ -78,7 +78,8 @@ fn text(value: &HeaderValue) -> Result<&str, TargetError> {
 }
 
 /// Whether `text` is `uri-host [ ":" port ]` (RFC 3986, 3.2.2). The URL parser alone would
-/// find a user, a path or a query in it, and drop tabs.
+/// find a user, a path or a query in it, and drop tabs. No part of a name is empty, except
+/// after a last dot.
 fn is_host_and_port(text: &str) -> bool {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port),
@@ -90,7 +91,7 @@ fn is_host_and_port(text: &str) -> bool {
         Some(address) => is_address(address),
         None => {
             let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-            !host.is_empty() && host.bytes().all(allowed)
+            !host.is_empty() && !host.starts_with('.') && !host.contains("..") && host.bytes().all(allowed)
         }
     };
     is_port && is_host
@@ -158,6 +159,8 @@ mod tests {
             "<h>",
             "a,b@c",
             "xn--a",
+            "a..b",
+            ".",
             "ä",
         ] {
             let url = url_of(Version::HTTP_11, "/", &[host]);

@@ -73,6 +73,59 @@ export const cases = {
     [' UTF-8\n', 'utf8', 'unicode-1-1-utf-8', 'x-unicode20utf8', undefined].map(
       (label) => new TextDecoder(label).encoding,
     ),
+  'labels of other encodings': () =>
+    ['UTF-16', 'unicode', 'utf-16be', 'latin1', 'ASCII', 'cp1252'].map(
+      (label) => new TextDecoder(label).encoding,
+    ),
+  ...Object.fromEntries(
+    ['utf-16le', 'utf-16be'].flatMap((label) =>
+      Object.entries({
+        nothing: [],
+        text: [0x61, 0, 0xe4, 0, 0xac, 0x20],
+        'a pair': [0x3d, 0xd8, 0, 0xde],
+        'a lone lead': [0x3d, 0xd8, 0x61, 0],
+        'a lone trail': [0, 0xde, 0x61, 0],
+        'a lead at the end': [0x61, 0, 0x3d, 0xd8],
+        'an odd byte': [0x61, 0, 0x62],
+        'a lead and an odd byte': [0x3d, 0xd8, 0x62],
+        'a mark': [0xff, 0xfe, 0x61, 0],
+      }).flatMap(([name, values]) => {
+        const order = (list) =>
+          label === 'utf-16le'
+            ? list
+            : list.map((value, index) => list[index ^ 1] ?? value);
+        const all = order(values);
+        return [
+          [
+            `${label}: ${name}`,
+            () => new TextDecoder(label).decode(bytes(...all)),
+          ],
+          [
+            `${label}: ${name}, fatally`,
+            () => new TextDecoder(label, { fatal: true }).decode(bytes(...all)),
+          ],
+          [
+            `${label}: ${name}, byte by byte`,
+            () => {
+              const decoder = new TextDecoder(label);
+              let text = '';
+              for (const value of all)
+                text += decoder.decode(bytes(value), { stream: true });
+              return text + decoder.decode();
+            },
+          ],
+          [
+            `${label}: ${name}, with marks`,
+            () =>
+              new TextDecoder(label, { ignoreBOM: true }).decode(bytes(...all)),
+          ],
+        ];
+      }),
+    ),
+  ),
+  'a long text in utf-16le': () =>
+    new TextDecoder('utf-16le').decode(new Uint16Array(10000).fill(0x20ac))
+      .length,
   'a label that is none': () => new TextDecoder('x'),
   'a label with other spaces': () => new TextDecoder('\u00a0utf-8'),
   'null as label': () => new TextDecoder(null),
@@ -138,4 +191,19 @@ export const cases = {
     all(new TextDecoderStream(), 'encoding fatal ignoreBOM'),
 };
 
-export const beyondNode = {};
+export const beyondNode = {
+  'windows-1252': [
+    () => {
+      const all = Uint8Array.from({ length: 256 }, (_, index) => index);
+      const text = new TextDecoder('latin1').decode(all);
+      return [text.slice(0x7f, 0xa1), text.length, text.charCodeAt(0xff)];
+    },
+    {
+      gave: [
+        '\x7f€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ\xa0',
+        256,
+        0xff,
+      ],
+    },
+  ],
+};

@@ -4,8 +4,10 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
+
+const HEADER: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The addresses of the proxies that are believed; none by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,12 +36,17 @@ impl TrustedProxies {
         let reported = || {
             // The last value is the one that the proxy itself has seen: what stands before
             // it may come from the client.
-            let value = headers.get_all("x-forwarded-proto").into_iter().next_back()?.to_str().ok()?;
+            let value = headers.get_all(HEADER).into_iter().next_back()?.to_str().ok()?;
             value.rsplit(',').next()
         };
         let is_https =
             self.contains(peer) && reported().is_some_and(|value| value.trim().eq_ignore_ascii_case("https"));
         if is_https { "https" } else { "http" }
+    }
+
+    /// Whether `peer` says what it is not trusted to say.
+    pub fn ignores(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        headers.contains_key(HEADER) && !self.contains(peer)
     }
 
     fn contains(&self, peer: IpAddr) -> bool {

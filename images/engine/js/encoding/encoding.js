@@ -1,17 +1,8 @@
-// TextEncoder and TextDecoder (https://encoding.spec.whatwg.org/#api) for UTF-8, on top of
-// the engine's conversions.
+// TextEncoder and TextDecoder (https://encoding.spec.whatwg.org/#api).
 
 import { native } from '../native.js';
 import { defineInterface, dictionary, usvString } from '../webidl.js';
-
-const UTF_8_LABELS = [
-  'unicode-1-1-utf-8',
-  'unicode11utf8',
-  'unicode20utf8',
-  'utf-8',
-  'utf8',
-  'x-unicode20utf8',
-];
+import { decoderFor } from './decoders.js';
 
 /** The bytes of an ArrayBuffer or a view, not copied. */
 function bytesOf(input) {
@@ -53,6 +44,7 @@ export class TextEncoder {
 defineInterface('TextEncoder', TextEncoder);
 
 export class TextDecoder {
+  #decoder;
   #fatal;
   #ignoreBom;
   // Bytes of a character whose rest is in the next chunk.
@@ -60,12 +52,7 @@ export class TextDecoder {
   // Whether the text has begun, so that a byte order mark would be a character.
   #begun = false;
   constructor(label = 'utf-8', options = {}) {
-    const name = `${label}`.replace(/^[\t\n\f\r ]+|[\t\n\f\r ]+$/g, '');
-    if (!UTF_8_LABELS.includes(name.toLowerCase())) {
-      throw new RangeError(
-        `TextDecoder: unsupported encoding '${label}'; only utf-8 is supported`,
-      );
-    }
+    this.#decoder = decoderFor(`${label}`);
     const { fatal, ignoreBOM } = dictionary(
       options,
       'TextDecoder: the options',
@@ -74,7 +61,7 @@ export class TextDecoder {
     this.#ignoreBom = Boolean(ignoreBOM);
   }
   get encoding() {
-    return 'utf-8';
+    return this.#decoder.name;
   }
   get fatal() {
     return this.#fatal;
@@ -95,15 +82,16 @@ export class TextDecoder {
       this.#rest = new Uint8Array(0);
     }
     if (stream) {
-      const end = bytes.length - native.unfinished(bytes);
+      const end = bytes.length - this.#decoder.unfinished(bytes);
       this.#rest = bytes.slice(end);
       bytes = bytes.subarray(0, end);
     }
     const begun = this.#begun;
     this.#begun = false;
-    let text = native.decode(bytes, this.#fatal);
+    let text = this.#decoder.decode(bytes, this.#fatal);
     this.#begun = stream && (begun || text.length > 0);
-    if (!this.#ignoreBom && !begun && text.startsWith('\ufeff'))
+    const { hasMark } = this.#decoder;
+    if (hasMark && !this.#ignoreBom && !begun && text.startsWith('\ufeff'))
       text = text.slice(1);
     return text;
   }
