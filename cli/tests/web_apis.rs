@@ -11,12 +11,35 @@ use std::io::Read as _;
 use common::{Server, in_node};
 use serde_json::{Map, Value};
 
-const PRELUDE: &str = include_str!("web_apis/prelude.js");
-const RUN: &str = include_str!("web_apis/run.js");
+/// Cases by what they are about.
+const SUITES: [(&str, &str); 11] = [
+    ("bodies", include_str!("web_apis/bodies.js")),
+    ("encoding", include_str!("web_apis/encoding.js")),
+    ("events", include_str!("web_apis/events.js")),
+    ("files", include_str!("web_apis/files.js")),
+    ("globals", include_str!("web_apis/globals.js")),
+    ("headers", include_str!("web_apis/headers.js")),
+    ("requests", include_str!("web_apis/requests.js")),
+    ("responses", include_str!("web_apis/responses.js")),
+    ("signals", include_str!("web_apis/signals.js")),
+    ("streams", include_str!("web_apis/streams.js")),
+    ("url", include_str!("web_apis/url.js")),
+];
 
-fn check(cases: &str) {
-    let bundle = format!("{PRELUDE}{cases}{RUN}");
-    let server = Server::start(&bundle, &[], &[]);
+/// All cases as one site: each build and start of a site takes seconds.
+fn bundle() -> String {
+    let mut bundle = format!("{}\nconst suites = {{}};\n", include_str!("web_apis/prelude.js"));
+    for (name, cases) in SUITES {
+        let cases = cases.replace("export const ", "const ");
+        bundle += &format!("suites.{name} = (() => {{\n{cases}\nreturn {{ cases, beyondNode }};\n}})();\n");
+    }
+    bundle + include_str!("web_apis/run.js")
+}
+
+#[test]
+fn web_apis_are_those_of_node_and_the_standards() {
+    let bundle = bundle();
+    let server = Server::start(&bundle, &[], &["--render-timeout", "60s"]);
     let ask = |path| -> Map<String, Value> {
         let answer = server.get(path);
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -34,62 +57,8 @@ fn check(cases: &str) {
             wrong.push(format!("{name}:\n  here {}\n  the standard {}", case["got"], case["wanted"]));
         }
     }
+    assert!(node.len() > 700, "only {} cases ran", node.len());
     assert!(wrong.is_empty(), "{} of {} cases differ\n{}", wrong.len(), node.len(), wrong.join("\n"));
-}
-
-#[test]
-fn headers_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/headers.js"));
-}
-
-#[test]
-fn bodies_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/bodies.js"));
-}
-
-#[test]
-fn blobs_files_and_forms_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/files.js"));
-}
-
-#[test]
-fn requests_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/requests.js"));
-}
-
-#[test]
-fn responses_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/responses.js"));
-}
-
-#[test]
-fn urls_and_their_parameters_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/url.js"));
-}
-
-#[test]
-fn events_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/events.js"));
-}
-
-#[test]
-fn signals_and_message_ports_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/signals.js"));
-}
-
-#[test]
-fn text_is_encoded_and_decoded_as_in_node_and_by_the_standard() {
-    check(include_str!("web_apis/encoding.js"));
-}
-
-#[test]
-fn exceptions_and_base64_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/globals.js"));
-}
-
-#[test]
-fn streams_are_those_of_node_and_the_standard() {
-    check(include_str!("web_apis/streams.js"));
 }
 
 const SITE: &str = "

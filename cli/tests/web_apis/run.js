@@ -20,16 +20,24 @@ async function attempt(run) {
   }
 }
 
+/** What `run` gives for each case of the kind, by the names of suite and case. */
+async function runAll(kind, run) {
+  const results = {};
+  for (const [suite, kinds] of Object.entries(suites)) {
+    for (const [name, it] of Object.entries(kinds[kind]))
+      results[`${suite}: ${name}`] = await run(it);
+  }
+  return results;
+}
+
 export default {
   async fetch({ url }) {
-    const results = {};
-    if (url.endsWith('/cases')) {
-      for (const [name, run] of Object.entries(cases))
-        results[name] = await attempt(run);
-    } else {
-      for (const [name, [run, wanted]] of Object.entries(beyondNode))
-        results[name] = { got: await attempt(run), wanted };
-    }
+    const results = url.endsWith('/cases')
+      ? await runAll('cases', attempt)
+      : await runAll('beyondNode', async ([run, wanted]) => ({
+          got: await attempt(run),
+          wanted,
+        }));
     return new Response(JSON.stringify(results, plain));
   },
 };
