@@ -15,7 +15,11 @@ export function requireArguments(args, count, where) {
 export const domString = (value) => `${value}`;
 
 /** USVString: text in which each lone surrogate has become U+FFFD. */
-export const usvString = (value) => `${value}`.toWellFormed();
+export function usvString(value) {
+  const text = `${value}`;
+  // Nearly every text is well-formed, and need not be copied.
+  return text.isWellFormed() ? text : text.toWellFormed();
+}
 
 /** ByteString: text whose characters are bytes, as in HTTP. */
 export function byteString(value, where) {

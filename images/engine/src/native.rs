@@ -129,13 +129,28 @@ fn decode<'js>(ctx: Ctx<'js>, bytes: TypedArray<'js, u8>, fatal: bool) -> Result
     }
 }
 
+/// A header's name in lower case, or `None` if it is not a token (RFC 9110, 5.6.2).
+fn header_name(name: &str) -> Option<String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!name.is_empty() && name.bytes().all(is_token)).then(|| name.to_ascii_lowercase())
+}
+
+/// A header's value without the spaces around it, or `None` if HTTP cannot carry it.
+fn header_value(value: &str) -> Option<String> {
+    let value = value.trim_matches(['\t', '\n', '\r', ' ']);
+    let is_allowed = |character: char| character <= '\u{ff}' && !"\0\r\n".contains(character);
+    value.chars().all(is_allowed).then(|| value.to_owned())
+}
+
 /// Where `part` begins in `bytes`, from the index `from` on; -1 if it is not there.
 fn find(bytes: TypedArray<'_, u8>, part: TypedArray<'_, u8>, from: usize) -> f64 {
     // SAFETY: no JavaScript runs while the slices are in use.
     let (bytes, part) =
         unsafe { (bytes.as_bytes().unwrap_or_default(), part.as_bytes().unwrap_or_default()) };
     let rest = bytes.get(from..).unwrap_or_default();
-    let found = rest.windows(part.len().max(1)).position(|window| window == part);
+    // Most places differ in the first byte, which is faster to compare than two slices.
+    let is_there = |window: &[u8]| window.first() == part.first() && window == part;
+    let found = rest.windows(part.len().max(1)).position(is_there);
     found.map_or(-1.0, |at| (from + at) as f64)
 }
 
@@ -167,6 +182,8 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     define!("decode", decode);
     define!("unfinished", unfinished);
     define!("find", find);
+    define!("headerName", |name: JsString<'_>| with_utf8(name, header_name));
+    define!("headerValue", |value: JsString<'_>| with_utf8(value, header_value));
     define!("urlParse", |input: JsString<'_>,
                          base: Opt<Option<JsString<'_>>>|
      -> Result<Option<Vec<String>>> {

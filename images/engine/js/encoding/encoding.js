@@ -1,7 +1,12 @@
 // TextEncoder and TextDecoder (https://encoding.spec.whatwg.org/#api).
 
 import { native } from '../native.js';
-import { defineInterface, dictionary, usvString } from '../webidl.js';
+import {
+  defineInterface,
+  dictionary,
+  domString,
+  usvString,
+} from '../webidl.js';
 import { decoderFor } from './decoders.js';
 
 /** The bytes of an ArrayBuffer or a view, not copied. */
@@ -20,7 +25,7 @@ export class TextEncoder {
     return 'utf-8';
   }
   encode(input = '') {
-    return native.encode(usvString(input));
+    return native.encode(domString(input));
   }
   encodeInto(source, destination) {
     const text = usvString(source);

@@ -18,7 +18,7 @@ const PHASES = {
 };
 
 /** The state of an event that was not dispatched. */
-const UNSENT = {
+const unsent = () => ({
   target: null,
   currentTarget: null,
   dispatching: false,
@@ -27,7 +27,7 @@ const UNSENT = {
   passive: false,
   canceled: false,
   trusted: false,
-};
+});
 
 /** Whether a value is an Event. */
 export let isEvent;
@@ -40,7 +40,7 @@ export class Event {
   #cancelable;
   #composed;
   #time = native.now();
-  #state = { ...UNSENT };
+  #state = unsent();
   constructor(type, init = {}) {
     requireArguments(arguments, 1, 'Event');
     const { bubbles, cancelable, composed } = dictionary(
@@ -125,7 +125,7 @@ export class Event {
     this.#type = domString(type);
     this.#bubbles = Boolean(bubbles);
     this.#cancelable = Boolean(cancelable);
-    Object.assign(this.#state, UNSENT);
+    this.#state = unsent();
   }
 }
 defineInterface('Event', Event);

@@ -23,8 +23,9 @@ import {
  * stream; `type` the Content-Type, or null.
  */
 export function extractBody(object, where) {
+  // Lone surrogates are replaced where the text is read or sent.
   if (typeof object === 'string')
-    return { raw: usvString(object), type: 'text/plain;charset=UTF-8' };
+    return { raw: object, type: 'text/plain;charset=UTF-8' };
   if (object instanceof ReadableStream) {
     if (object.locked || isDisturbed(object)) {
       throw new TypeError(
@@ -113,7 +114,8 @@ export class Body {
     this.#usable();
     this.#used = true;
     // Decoding drops a byte order mark.
-    return this.#raw.startsWith('\ufeff') ? this.#raw.slice(1) : this.#raw;
+    const text = usvString(this.#raw);
+    return text.startsWith('\ufeff') ? text.slice(1) : text;
   }
   get body() {
     if (this.#raw === null) return null;

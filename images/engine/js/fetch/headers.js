@@ -1,30 +1,30 @@
 // Headers (https://fetch.spec.whatwg.org/#headers-class).
 
+import { native } from '../native.js';
 import {
   byteString,
   defineInterface,
   definePairs,
+  domString,
   pairs,
   requireArguments,
 } from '../webidl.js';
 
-const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
 function headerName(name, where) {
-  const text = byteString(name, where);
-  if (!TOKEN.test(text))
-    throw new TypeError(`${where}: invalid header name '${text}'`);
-  return text.toLowerCase();
+  const text = domString(name);
+  const key = native.headerName(text);
+  if (key !== undefined) return key;
+  throw new TypeError(`${where}: invalid header name '${text}'`);
 }
 
 function headerValue(name, value, where) {
-  const text = byteString(value, where).replace(/^[\t\n\r ]+|[\t\n\r ]+$/g, '');
-  if (/[\0\r\n]/.test(text)) {
-    throw new TypeError(
-      `${where}: the value of '${name}' contains a character that is not allowed in headers`,
-    );
-  }
-  return text;
+  const text = domString(value);
+  const normal = native.headerValue(text);
+  if (normal !== undefined) return normal;
+  byteString(text, where);
+  throw new TypeError(
+    `${where}: the value of '${name}' contains a character that is not allowed in headers`,
+  );
 }
 
 /** Creates Headers from the host's text, `name\nvalue\n` for each header. */
@@ -33,6 +33,10 @@ export let adoptHeaders;
 export let flattenHeaders;
 /** Makes Headers refuse changes, as those of `Response.redirect()` do. */
 export let freezeHeaders;
+/** Sets the Content-Type of a body, unless there is one. */
+export let addContentType;
+/** Whether a value is a Headers that gives its pairs as every Headers does. */
+let isUnchanged;
 let sortedPairs;
 
 export class Headers {
@@ -43,9 +47,13 @@ export class Headers {
   #frozen = false;
   constructor(init = undefined) {
     if (init === undefined) return;
-    const where = 'Headers';
-    const list = pairs(init, (text) => byteString(text, where), where);
-    for (const [name, value] of list) this.#append(name, value, where);
+    if (isUnchanged(init)) {
+      for (const [name, values] of init.#map())
+        this.#map().set(name, [...values]);
+      return;
+    }
+    for (const [name, value] of pairs(init, domString, 'Headers'))
+      this.#append(name, value, 'Headers');
   }
   static {
     adoptHeaders = (flat) => {
@@ -64,6 +72,15 @@ export class Headers {
       headers.#frozen = true;
       return headers;
     };
+    addContentType = (headers, type) => {
+      const map = headers.#map();
+      if (!map.has('content-type')) map.set('content-type', [type]);
+    };
+    isUnchanged = (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      #values in value &&
+      value[Symbol.iterator] === Headers.prototype.entries;
     sortedPairs = (headers) => headers.#pairs();
   }
   #map() {

@@ -12,7 +12,7 @@ import {
   usvString,
 } from '../webidl.js';
 import { Body, cloneBody, extractBody, moveBody } from './body.js';
-import { adoptHeaders, Headers } from './headers.js';
+import { addContentType, adoptHeaders, Headers } from './headers.js';
 
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
@@ -170,8 +170,7 @@ export class Request extends Body {
     if (given !== null) {
       const body = extractBody(given, 'Request');
       raw = body.raw;
-      if (body.type !== null && !headers.has('content-type'))
-        headers.append('content-type', body.type);
+      if (body.type !== null) addContentType(headers, body.type);
       if (isStream(raw) && init.duplex === undefined) {
         throw new TypeError(
           "Request: a body that is a stream needs the option duplex: 'half'",

@@ -10,7 +10,7 @@ import {
   usvString,
 } from '../webidl.js';
 import { Body, cloneBody, extractBody } from './body.js';
-import { freezeHeaders, Headers } from './headers.js';
+import { addContentType, freezeHeaders, Headers } from './headers.js';
 
 const NULL_BODY_STATUS = [101, 103, 204, 205, 304];
 const REDIRECT_STATUS = [301, 302, 303, 307, 308];
@@ -75,8 +75,7 @@ export class Response extends Body {
         );
       }
       super(raw);
-      if (type !== null && !list.has('content-type'))
-        list.append('content-type', type);
+      if (type !== null) addContentType(list, type);
     }
     this.#status = code;
     this.#statusText = reason;
@@ -105,8 +104,7 @@ export class Response extends Body {
       'Response.json: the options',
     );
     const list = new Headers(headers);
-    if (!list.has('content-type'))
-      list.append('content-type', 'application/json');
+    addContentType(list, 'application/json');
     return new Response(text, { status, statusText, headers: list });
   }
   static redirect(url, status = 302) {

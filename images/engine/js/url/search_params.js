@@ -5,6 +5,7 @@ import { native } from '../native.js';
 import {
   defineInterface,
   definePairs,
+  domString,
   pairs,
   requireArguments,
   usvString,
@@ -16,6 +17,8 @@ export let paramsOfUrl;
 export let replaceParams;
 let pairsOf;
 
+const withoutMark = (query) => (query[0] === '?' ? query.slice(1) : query);
+
 export class URLSearchParams {
   #pairs = [];
   #changed = null;
@@ -24,7 +27,7 @@ export class URLSearchParams {
       (typeof init === 'object' && init !== null) || typeof init === 'function';
     this.#pairs = isObject
       ? pairs(init, usvString, 'URLSearchParams')
-      : native.formParse(usvString(init).replace(/^\?/, ''));
+      : native.formParse(withoutMark(domString(init)));
   }
   static {
     paramsOfUrl = (query, changed) => {
@@ -33,7 +36,7 @@ export class URLSearchParams {
       return params;
     };
     replaceParams = (params, query) => {
-      params.#pairs = native.formParse(query.replace(/^\?/, ''));
+      params.#pairs = native.formParse(withoutMark(query));
     };
     pairsOf = (params) => params.#pairs;
   }

@@ -1,7 +1,7 @@
 // URL (https://url.spec.whatwg.org/#url-class), around the engine's URL parser.
 
 import { native } from '../native.js';
-import { defineInterface, requireArguments, usvString } from '../webidl.js';
+import { defineInterface, domString, requireArguments } from '../webidl.js';
 import { paramsOfUrl, replaceParams } from './search_params.js';
 
 // In the order in which the engine returns them.
@@ -30,8 +30,8 @@ function invalid(url, base) {
 /** The parts of a URL, or undefined. */
 function parse(url, base) {
   return native.urlParse(
-    usvString(url),
-    base === undefined ? undefined : usvString(base),
+    domString(url),
+    base === undefined ? undefined : domString(base),
   );
 }
 
@@ -63,7 +63,7 @@ export class URL {
       };
       if (part !== 'origin') {
         descriptor.set = function (value) {
-          this.#set(part, usvString(value));
+          this.#set(part, domString(value));
         };
       }
       Object.defineProperty(URL.prototype, part, descriptor);
