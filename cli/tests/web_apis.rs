@@ -12,8 +12,9 @@ use common::{Server, in_node};
 use serde_json::{Map, Value};
 
 /// Cases by what they are about.
-const SUITES: [(&str, &str); 11] = [
+const SUITES: [(&str, &str); 12] = [
     ("bodies", include_str!("web_apis/bodies.js")),
+    ("clones", include_str!("web_apis/clones.js")),
     ("encoding", include_str!("web_apis/encoding.js")),
     ("events", include_str!("web_apis/events.js")),
     ("files", include_str!("web_apis/files.js")),

@@ -1,4 +1,4 @@
-// The interfaces of the standards that a site finds as globals.
+// What a site finds of the standards as globals: their interfaces, and structuredClone.
 
 export {
   ByteLengthQueuingStrategy,
@@ -26,5 +26,6 @@ export { Request } from './fetch/request.js';
 export { Response } from './fetch/response.js';
 export { Blob, File } from './files/blob.js';
 export { FormData } from './files/form_data.js';
+export { structuredClone } from './structured_clone.js';
 export { URLSearchParams } from './url/search_params.js';
 export { URL } from './url/url.js';

@@ -1,8 +1,8 @@
 // MessageChannel and MessagePort (https://html.spec.whatwg.org/#message-channels), within
-// one realm: what is sent is not copied. React's server renderer schedules its work with
-// them.
+// one realm. React's server renderer schedules its work with them.
 
-import { defineInterface, requireArguments } from '../webidl.js';
+import { structuredClone } from '../structured_clone.js';
+import { defineInterface, isSequence, requireArguments } from '../webidl.js';
 import { Event, MessageEvent } from './event.js';
 import { defineHandler, EventTarget, fire } from './event_target.js';
 
@@ -39,12 +39,14 @@ export class MessagePort extends EventTarget {
         fire(this, new MessageEvent('message', { data }));
     }, 0);
   }
-  postMessage(message) {
+  postMessage(message, options = {}) {
     requireArguments(arguments, 1, 'MessagePort.postMessage');
+    const transfer = isSequence(options) ? options : options?.transfer;
+    const copy = structuredClone(message, { transfer });
     const peer = this.#peer;
     if (peer === null) return;
-    if (peer.#waiting === null) peer.#deliver(message);
-    else peer.#waiting.push(message);
+    if (peer.#waiting === null) peer.#deliver(copy);
+    else peer.#waiting.push(copy);
   }
   start() {
     const waiting = this.#waiting ?? [];
