@@ -33,7 +33,7 @@ export function byteString(value, where) {
 }
 
 /** unsigned short: numbers wrap around, as in C. */
-export const unsignedShort = (value) => new Uint16Array([+value])[0];
+export const unsignedShort = (value) => +value & 0xffff;
 
 /** One of the strings in `accepted`. */
 export function enumeration(value, accepted, where) {

@@ -26,6 +26,7 @@ function parseStatus(value) {
 }
 
 function parseStatusText(value) {
+  if (value === '') return value;
   const text = byteString(value, 'Response: statusText');
   if (!/^[\t\x20-\x7e\x80-\xff]*$/.test(text)) {
     throw new TypeError(
