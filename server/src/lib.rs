@@ -18,6 +18,7 @@ mod request_id;
 mod router;
 mod run;
 pub mod settings;
+mod target;
 
 pub use code_source::{CodeProvider, CodeSource};
 pub use net::STOP_SIGNALS;

@@ -78,7 +78,8 @@ async fn get(address: SocketAddr, path: &str) -> Result<StatusCode, String> {
     let request = Request::builder()
         .method(Method::GET)
         .uri(path)
-        .header(header::HOST, address.to_string())
+        // Without the zone of a link-local address, which a Host cannot have.
+        .header(header::HOST, SocketAddr::new(address.ip(), address.port()).to_string())
         .header(header::USER_AGENT, "ssr-health")
         .header(header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())

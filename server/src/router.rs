@@ -1,6 +1,8 @@
 //! A request's way: to an asset if there is one at its path, otherwise to a page.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -11,15 +13,19 @@ use crate::access_log::LoggedRequest;
 use crate::assets::{self, Assets, Evidence, Found, HASHED_FILES, Sent};
 use crate::body::{self, Body};
 use crate::net::RequestBody;
-use crate::pages::{Pages, error_page};
+use crate::pages::{Pages, bad_request, error_page};
 use crate::request_id::{self, RequestIds};
-use crate::settings::{Immutable, Settings};
+use crate::settings::{Immutable, Settings, TrustedProxies};
+use crate::target;
 
 /// Answers requests.
 pub struct Router {
     assets: Assets,
     pages: Pages,
     immutable: Immutable,
+    trusted_proxies: TrustedProxies,
+    /// Whether the log has said that a proxy is not trusted.
+    named_untrusted: AtomicBool,
     access_log: bool,
     ids: RequestIds,
 }
@@ -31,6 +37,8 @@ impl Router {
             assets,
             pages,
             immutable: settings.immutable.clone(),
+            trusted_proxies: settings.trusted_proxies.clone(),
+            named_untrusted: AtomicBool::new(false),
             access_log: settings.access_log,
             ids: RequestIds::new(),
         }
@@ -41,13 +49,13 @@ impl Router {
         self.pages.unfinished_renders()
     }
 
-    /// Answers one request. Every response carries the request's id.
-    pub async fn answer(&self, request: Request<RequestBody>) -> Response<Body> {
+    /// Answers one request, which came from `peer`. Every response carries the request's id.
+    pub async fn answer(&self, request: Request<RequestBody>, peer: IpAddr) -> Response<Body> {
         let id = self.ids.id_of(request.headers());
         let logged = self.access_log.then(|| LoggedRequest::begin(&request));
         // A panic would end the connection without an answer, and without a word of which
         // request it was.
-        let answered = AssertUnwindSafe(self.route(request, &id)).catch_unwind().await;
+        let answered = AssertUnwindSafe(self.route(request, peer, &id)).catch_unwind().await;
         let mut response = answered.unwrap_or_else(|_| {
             log::error!("[{id}] the server panicked; this is a bug in containerd-shim-ssr, please report it");
             error_page(StatusCode::INTERNAL_SERVER_ERROR, &id)
@@ -61,10 +69,26 @@ impl Router {
         response
     }
 
-    async fn route(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
+    async fn route(&self, request: Request<RequestBody>, peer: IpAddr, id: &str) -> Response<Body> {
         if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
             return error_page(StatusCode::METHOD_NOT_ALLOWED, id);
         }
+        if self.trusted_proxies.ignores(peer, request.headers())
+            && !self.named_untrusted.swap(true, Ordering::Relaxed)
+        {
+            log::warn!(
+                "X-Forwarded-Proto from {} is ignored; if that is your proxy, name it in SSR_TRUSTED_PROXIES",
+                peer.to_canonical()
+            );
+        }
+        let scheme = self.trusted_proxies.scheme(peer, request.headers());
+        let url = match target::url(&request, scheme) {
+            Ok(url) => url,
+            Err(error) => {
+                log::debug!("[{id}] answered 400: {error}: {} {:?}", request.method(), request.headers());
+                return bad_request(error.reason(), id);
+            }
+        };
         let path = request.uri().path();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match self.assets.find(path) {
@@ -79,7 +103,7 @@ impl Router {
                     Ok(Sent::Refused) => error_page(StatusCode::NOT_FOUND, id),
                     Ok(Sent::Gone) => {
                         self.assets.forget(path);
-                        self.without_asset(request, id).await
+                        self.without_asset(request, url.as_str(), id).await
                     }
                     Err(error) => {
                         log::error!("[{id}] {path}: cannot read the asset: {error}");
@@ -88,12 +112,12 @@ impl Router {
                 }
             }
             Found::Directory if is_read => redirect_to_directory(&request),
-            _ => self.without_asset(request, id).await,
+            _ => self.without_asset(request, url.as_str(), id).await,
         }
     }
 
-    /// Answers a request for whose path there is no file.
-    async fn without_asset(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
+    /// Answers a request for whose path there is no file. `url` is the request's whole URL.
+    async fn without_asset(&self, request: Request<RequestBody>, url: &str, id: &str) -> Response<Body> {
         let path = request.uri().path();
         let of_a_release = match &self.immutable {
             Immutable::ByName => path.starts_with(HASHED_FILES) || assets::has_hash(path, Evidence::NameOnly),
@@ -104,7 +128,7 @@ impl Router {
         if of_a_release && matches!(*request.method(), Method::GET | Method::HEAD) {
             return error_page(StatusCode::NOT_FOUND, id);
         }
-        self.pages.answer(request, id).await
+        self.pages.answer(request, url, id).await
     }
 }
 

@@ -9,13 +9,14 @@ use ssr_wasm::limits::Limits;
 
 use crate::container_memory;
 
+pub use self::trusted_proxies::TrustedProxies;
+pub use self::values::Immutable;
 use self::values::{
     COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable, size, switch,
 };
 
+mod trusted_proxies;
 mod values;
-
-pub use self::values::Immutable;
 
 /// How a site is served. Made by [`Settings::from_env`] and [`Settings::set`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub struct Settings {
     pub grace_period: Duration,
     /// Which assets never change.
     pub immutable: Immutable,
+    /// Whose `X-Forwarded-Proto` is believed.
+    pub trusted_proxies: TrustedProxies,
     /// What is logged.
     pub log_level: LevelFilter,
     /// Whether each request is logged.
@@ -251,6 +254,14 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| immutable(v).map(|v| s.immutable = v),
     },
     Setting {
+        variable: "SSR_TRUSTED_PROXIES",
+        flag: "trusted-proxies",
+        default: "none",
+        accepts: "addresses and networks, such as 10.42.0.0/16, 192.168.1.7 or fd00::/8, separated by commas, or 'none'",
+        help: "Proxies whose X-Forwarded-Proto says whether the client used https",
+        set: |s, v| v.parse().ok().map(|v| s.trusted_proxies = v),
+    },
+    Setting {
         variable: "SSR_LOG_LEVEL",
         flag: "log-level",
         default: "info",
@@ -296,6 +307,7 @@ impl Default for Settings {
             max_connections: default_connections(container_memory::limit()),
             grace_period: Duration::from_secs(8),
             immutable: Immutable::ByName,
+            trusted_proxies: TrustedProxies::default(),
             log_level: LevelFilter::Info,
             access_log: false,
         }

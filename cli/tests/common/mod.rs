@@ -29,6 +29,22 @@ pub fn build(directory: &Path, source: &str) {
     assert!(built.status.success(), "{}", stderr(&built));
 }
 
+/// What a bundle answers in Node when it is asked for /cases.
+pub fn in_node(bundle: &str) -> serde_json::Map<String, serde_json::Value> {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("entry.mjs");
+    std::fs::write(&file, bundle).unwrap();
+    // Some cases leave timers and ports behind, which would keep Node alive.
+    let script = format!(
+        "const site = (await import({file:?})).default;
+         const answer = await site.fetch({{ url: 'http://h/cases' }});
+         process.stdout.write(await answer.text(), () => process.exit());"
+    );
+    let output = Command::new("node").args(["--input-type=module", "-e", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("node: {error}: {said}"))
+}
+
 /// A site that is being served.
 pub struct Server {
     child: Child,
@@ -115,12 +131,14 @@ impl Server {
         let mut stream = self.ask(&format!("{head}{length}"));
         // A server that refuses a body may close the connection before it has read it all.
         let _ = stream.write_all(body);
-        let mut bytes = Vec::new();
-        let _ = stream.read_to_end(&mut bytes);
-        let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a response head");
-        let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Answer { status, head, body: bytes[split + 4..].to_vec() }
+        answer(stream)
+    }
+
+    /// Sends `request` as it stands, to its last byte, and reads the response.
+    pub fn send_raw(&self, request: &str) -> Answer {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        answer(stream)
     }
 
     pub fn address(&self) -> &str {
@@ -157,6 +175,16 @@ impl Server {
         self.log.read_to_string(&mut log).unwrap();
         (code, log)
     }
+}
+
+/// Reads a response to its end.
+fn answer(mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    let split = bytes.windows(4).position(|w| w == b"\r\n\r\n").expect("a response head");
+    let head = String::from_utf8(bytes[..split].to_vec()).unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    Answer { status, head, body: bytes[split + 4..].to_vec() }
 }
 
 impl Drop for Server {

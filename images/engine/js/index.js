@@ -1,29 +1,12 @@
 // The web APIs of the engine: everything that a site's server code can use beyond
 // ECMAScript itself. `native` holds the engine's functions (src/native.rs).
 
-import {
-  ByteLengthQueuingStrategy,
-  CountQueuingStrategy,
-  ReadableStream,
-  TransformStream,
-  WritableStream,
-} from 'web-streams-polyfill';
 import { makeConsole } from './console.js';
-import { makeEncoding } from './encoding.js';
 import { makeEnv } from './env.js';
-import {
-  AbortController,
-  AbortSignal,
-  CustomEvent,
-  Event,
-  EventTarget,
-  MessageChannel,
-} from './events.js';
-import { Request, Response } from './fetch.js';
-import { Headers } from './headers.js';
+import * as interfaces from './interfaces.js';
+import { useNative } from './native.js';
 import { describeThrown, makeSite } from './site.js';
 import { makeTimers } from './timers.js';
-import { makeUrl } from './url.js';
 
 /**
  * Defines the web APIs on the global object. Returns the functions that the
@@ -42,6 +25,7 @@ export function install(native) {
     }
   };
 
+  useNative(native);
   const timers = makeTimers(native.now);
   define({
     self: globalThis,
@@ -53,17 +37,7 @@ export function install(native) {
     },
     console: makeConsole(native.log),
     ...timers.globals,
-    ...makeEncoding(native),
-    ...makeUrl(native),
-    AbortController,
-    AbortSignal,
-    CustomEvent,
-    Event,
-    EventTarget,
-    MessageChannel,
-    Headers,
-    Request,
-    Response,
+    ...interfaces,
     queueMicrotask: (callback) => {
       if (typeof callback !== 'function')
         throw new TypeError('queueMicrotask: the callback must be a function');
@@ -102,11 +76,6 @@ export function install(native) {
       env: { NODE_ENV: 'production' },
       nextTick: (callback, ...args) => queueMicrotask(() => callback(...args)),
     },
-    ReadableStream,
-    WritableStream,
-    TransformStream,
-    ByteLengthQueuingStrategy,
-    CountQueuingStrategy,
   });
   Math.random = native.random;
   // The performance clock starts with the request, not with the build.

@@ -1,8 +1,10 @@
 // Turns the site's exports into one function that answers a request.
 
-import { rawBody, toBytes } from './body.js';
-import { Incoming, Request, Response } from './fetch.js';
-import { flattenHeaders, Headers } from './headers.js';
+import { rawBody } from './fetch/body.js';
+import { toBytes } from './fetch/byte_streams.js';
+import { flattenHeaders, Headers } from './fetch/headers.js';
+import { Incoming, Request } from './fetch/request.js';
+import { Response } from './fetch/response.js';
 
 const HTML = 'content-type\ntext/html; charset=utf-8\n';
 const OUTLETS = /<!--\s*(ssr-outlet|app-html|app-head)\s*-->/g;

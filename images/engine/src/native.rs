@@ -70,14 +70,40 @@ fn random() -> f64 {
     (z >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// Calls `f` with `string` as UTF-8, with lone surrogates replaced.
+/// Calls `f` with `string` as UTF-8, with each lone surrogate replaced by U+FFFD. All
+/// strings leave the engine through here.
 pub fn with_utf8<R>(string: JsString<'_>, f: impl FnOnce(&str) -> R) -> Result<R> {
     let c_string = string.to_cstring()?;
     // SAFETY: the pointer and the length come from the engine, and `c_string`
     // keeps them valid. `as_str` assumes that there are no lone surrogates, but
     // JavaScript strings may contain them.
     let bytes = unsafe { std::slice::from_raw_parts(c_string.as_ptr().cast::<u8>(), c_string.len()) };
-    Ok(f(&String::from_utf8_lossy(bytes)))
+    Ok(match std::str::from_utf8(bytes) {
+        Ok(text) => f(text),
+        Err(_) => f(&replace_surrogates(bytes)),
+    })
+}
+
+/// From the engine's encoding, which writes a lone surrogate like a character of three
+/// bytes, to UTF-8. U+FFFD has three bytes, too.
+fn replace_surrogates(bytes: &[u8]) -> String {
+    let mut bytes = bytes.to_vec();
+    for at in 0..bytes.len() {
+        if let [0xed, 0xa0..=0xbf, _, ..] = bytes[at..] {
+            bytes[at..at + 3].copy_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// How many bytes at the end belong to a character whose rest is missing.
+fn unfinished(bytes: TypedArray<'_, u8>) -> usize {
+    // SAFETY: no JavaScript runs while the slice is in use.
+    let bytes = unsafe { bytes.as_bytes() }.unwrap_or_default();
+    let is_unfinished = |end: &[u8]| {
+        std::str::from_utf8(end).is_err_and(|error| error.valid_up_to() == 0 && error.error_len().is_none())
+    };
+    (1..=bytes.len().min(3)).rfind(|&count| is_unfinished(&bytes[bytes.len() - count..])).unwrap_or(0)
 }
 
 fn write<'js>(ctx: Ctx<'js>, body: Value<'js>) -> Result<()> {
@@ -103,6 +129,31 @@ fn decode<'js>(ctx: Ctx<'js>, bytes: TypedArray<'js, u8>, fatal: bool) -> Result
     }
 }
 
+/// A header's name in lower case, or `None` if it is not a token (RFC 9110, 5.6.2).
+fn header_name(name: &str) -> Option<String> {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    (!name.is_empty() && name.bytes().all(is_token)).then(|| name.to_ascii_lowercase())
+}
+
+/// A header's value without the spaces around it, or `None` if HTTP cannot carry it.
+fn header_value(value: &str) -> Option<String> {
+    let value = value.trim_matches(['\t', '\n', '\r', ' ']);
+    let is_allowed = |character: char| character <= '\u{ff}' && !"\0\r\n".contains(character);
+    value.chars().all(is_allowed).then(|| value.to_owned())
+}
+
+/// Where `part` begins in `bytes`, from the index `from` on; -1 if it is not there.
+fn find(bytes: TypedArray<'_, u8>, part: TypedArray<'_, u8>, from: usize) -> f64 {
+    // SAFETY: no JavaScript runs while the slices are in use.
+    let (bytes, part) =
+        unsafe { (bytes.as_bytes().unwrap_or_default(), part.as_bytes().unwrap_or_default()) };
+    let rest = bytes.get(from..).unwrap_or_default();
+    // Most places differ in the first byte, which is faster to compare than two slices.
+    let is_there = |window: &[u8]| window.first() == part.first() && window == part;
+    let found = rest.windows(part.len().max(1)).position(is_there);
+    found.map_or(-1.0, |at| (from + at) as f64)
+}
+
 /// Creates the object `native`.
 pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     let native = Object::new(ctx.clone())?;
@@ -111,9 +162,9 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
             native.set($name, Function::new(ctx.clone(), $function)?.with_name($name)?)?;
         };
     }
-    define!("respond", |status: u32, headers: String, streaming: bool| host::respond(
-        status, &headers, streaming
-    ));
+    define!("respond", |status: u32, headers: JsString<'_>, streaming: bool| with_utf8(headers, |headers| {
+        host::respond(status, headers, streaming);
+    }));
     define!("write", write);
     define!("end", host::end);
     define!("log", |level: u32, text: JsString<'_>| with_utf8(text, |text| host::log(level, text)));
@@ -129,11 +180,21 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
         with_utf8(text, |text| text.as_bytes().to_vec()).and_then(|bytes| TypedArray::<u8>::new(ctx, bytes))
     });
     define!("decode", decode);
-    define!("urlParse", |input: String, base: Opt<Option<String>>| {
-        url_parts::parse(&input, base.0.flatten().as_deref()).map(Vec::from)
+    define!("unfinished", unfinished);
+    define!("find", find);
+    define!("headerName", |name: JsString<'_>| with_utf8(name, header_name));
+    define!("headerValue", |value: JsString<'_>| with_utf8(value, header_value));
+    define!("urlParse", |input: JsString<'_>,
+                         base: Opt<Option<JsString<'_>>>|
+     -> Result<Option<Vec<String>>> {
+        let base = base.0.flatten().map(|base| with_utf8(base, str::to_owned)).transpose()?;
+        let parts = with_utf8(input, |input| url_parts::parse(input, base.as_deref()))?;
+        Ok(parts.map(Vec::from))
     });
-    define!("urlSet", |href: String, part: String, value: String| {
-        url_parts::set(&href, &part, &value).map(Vec::from)
+    define!("urlSet", |href: String, part: String, value: JsString<'_>| -> Result<Option<Vec<String>>> {
+        Ok(with_utf8(value, |value| url_parts::set(&href, &part, value))?.map(Vec::from))
     });
+    define!("formParse", |query: JsString<'_>| with_utf8(query, url_parts::parse_form));
+    define!("formSerialize", |pairs: Vec<String>| url_parts::serialize_form(&pairs));
     Ok(native)
 }

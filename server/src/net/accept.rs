@@ -1,6 +1,7 @@
 //! Accepts connections, serves them, and drains them at the end.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -47,8 +48,8 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok((stream, address)) => (stream, address.ip()),
             Err(error) => {
                 log::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -61,7 +62,7 @@ pub async fn serve(
         };
         let stream = timed(stream, timeouts);
         let phase = stream.phase();
-        let connection = graceful.watch(connection(&http, stream, phase.clone(), Arc::clone(&router)));
+        let connection = graceful.watch(connection(&http, stream, peer, phase.clone(), Arc::clone(&router)));
         connections.serve(place, phase, async move {
             if let Err(error) = connection.await {
                 log::debug!("connection closed: {error}");
@@ -84,13 +85,14 @@ fn timed(stream: TcpStream, timeouts: ClientTimeouts) -> TimedStream {
 fn connection(
     http: &http1::Builder,
     stream: TimedStream,
+    peer: IpAddr,
     phase: Phase,
     router: Arc<Router>,
 ) -> impl GracefulConnection<Error = hyper::Error> + use<> {
     let service = service_fn(move |request| {
         let (request, in_request) = phase.begin_request(request);
         let router = Arc::clone(&router);
-        async move { Ok::<_, Infallible>(in_request.until_sent(router.answer(request).await)) }
+        async move { Ok::<_, Infallible>(in_request.until_sent(router.answer(request, peer).await)) }
     });
     http.serve_connection(TokioIo::new(stream), service)
 }

@@ -35,6 +35,15 @@ pub fn error_page(status: StatusCode, id: &str) -> Response<Body> {
         }
         _ => ("This page failed", "The site could not render this page. This is not your fault."),
     };
+    page(status, title, advice, id)
+}
+
+/// The answer to a request that HTTP does not allow, with the `reason`.
+pub fn bad_request(reason: &'static str, id: &str) -> Response<Body> {
+    page(StatusCode::BAD_REQUEST, "Bad request", reason, id)
+}
+
+fn page(status: StatusCode, title: &str, advice: &str, id: &str) -> Response<Body> {
     let code = status.as_u16();
     let page = format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

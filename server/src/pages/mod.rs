@@ -5,5 +5,5 @@ mod render;
 mod request_body;
 mod response;
 
-pub use error_page::error_page;
+pub use error_page::{bad_request, error_page};
 pub use render::Pages;

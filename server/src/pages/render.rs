@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use futures_util::stream;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::HeaderMap;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
@@ -18,6 +18,7 @@ use super::response;
 use crate::body::{self, Body};
 use crate::net::RequestBody;
 use crate::settings::Settings;
+use crate::target;
 
 /// The site's pages.
 pub struct Pages {
@@ -36,25 +37,21 @@ impl Pages {
         self.pool.unfinished()
     }
 
-    /// Renders the page that a request asks for.
-    pub async fn answer(&self, request: Request<RequestBody>, id: &str) -> Response<Body> {
+    /// Renders the page that a request asks for; `url` is its whole URL.
+    pub async fn answer(&self, request: Request<RequestBody>, url: &str, id: &str) -> Response<Body> {
         let (head, body) = request.into_parts();
         let what = || format!("[{id}] {} {}", head.method, head.uri.path());
         let body = match self.bodies.read(body, what).await {
             Ok(body) => body,
             Err(status) => return error_page(status, id),
         };
-        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
-        let host = head.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority =
-            head.uri.authority().map(http::uri::Authority::as_str).or(host).unwrap_or("localhost");
-        let url = format!("{}://{authority}{path}", scheme(&head.headers));
+        let path = target::path(&head.uri);
         let submitted_at = Instant::now();
         let submitted = self.pool.submit(&RenderRequest {
             id,
             method: head.method.as_str(),
-            url: &url,
-            path,
+            url,
+            path: &path,
             headers: &flatten(&head.headers),
             body: (!body.bytes.is_empty()).then_some(&body.bytes),
         });
@@ -99,14 +96,6 @@ fn streamed(parts: mpsc::Receiver<ResponsePart>) -> Body {
             _ => Some((Err(std::io::Error::other("the render failed")), None)),
         }
     })))
-}
-
-/// The scheme that the client used, as a proxy in front reports it.
-fn scheme(headers: &HeaderMap) -> &'static str {
-    match headers.get("x-forwarded-proto").map(HeaderValue::as_bytes) {
-        Some(b"https") => "https",
-        _ => "http",
-    }
 }
 
 /// Headers in the form of the render ABI. Bytes beyond ASCII are Latin-1, as in HTTP.
