@@ -48,7 +48,7 @@ build: ## Build ssr and the shim into target/release (PIE=1: into target/pie/rel
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
 	@mkdir -p target/image
-	$(RELEASE)/ssr build target/site/server/entry-server.js --template target/site/client/index.html -o target/image/ssr.wasm
+	$(RELEASE)/ssr build target/site/server/entry-server.js --template target/site/template.html -o target/image/ssr.wasm
 	$(RELEASE)/ssr image --wasm target/image/ssr.wasm --static target/site/client --tag "$(TAG)" -o target/image/site.tar
 
 demo: image ## Run the site as a container under a containerd of its own (PORT=8080)

@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 cargo build --release --package ssr-bench
 built=target/$(rustc --print host-tuple)/release
 table=$("$built/bench-render" \
-  --wasm target/image/ssr.wasm --entry target/site/server/entry-server.js --template target/site/client/index.html \
+  --wasm target/image/ssr.wasm --entry target/site/server/entry-server.js --template target/site/template.html \
   / /how-it-works /guide /boards /boards/zero-w /memory /request /no/such/page)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cat >bench/results/render.md <<TEXT

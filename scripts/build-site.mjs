@@ -4,7 +4,8 @@
 //
 //   node scripts/build-site.mjs SITE OUTDIR
 //
-//   OUTDIR/client                  the assets, with index.html as the template
+//   OUTDIR/client                  the assets, by their paths in URLs
+//   OUTDIR/template.html           index.html, where the pages go
 //   OUTDIR/server/entry-server.js  one ES module without imports
 //
 // The project follows Vite's convention: index.html, src/entry-client.* and
@@ -19,6 +20,7 @@ import {
   mkdirSync,
   readFileSync,
   realpathSync,
+  renameSync,
   rmSync,
 } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -93,6 +95,10 @@ function copyOutput(root, outDir) {
   cpSync(join(root, 'dist', 'server'), join(outDir, 'server'), {
     recursive: true,
   });
+  const template = join(outDir, 'client', 'index.html');
+  if (existsSync(template)) {
+    renameSync(template, join(outDir, 'template.html'));
+  }
 }
 
 async function build(root, outDir) {
@@ -104,12 +110,36 @@ async function build(root, outDir) {
   const common = { root, logLevel: 'warn', mode: 'production' };
 
   console.error('site: building the assets');
+  const client = join(outDir, 'client');
+  // The project's own settings of one environment would count for more than these.
+  const forClient = { outDir: client, emptyOutDir: true, manifest: true };
+  let base = '/';
   await vite.build({
     ...common,
-    build: { outDir: join(outDir, 'client'), emptyOutDir: true },
+    build: forClient,
+    environments: { client: { build: forClient } },
+    plugins: [
+      {
+        name: 'ssr:base',
+        configResolved(config) {
+          base = config.base;
+        },
+      },
+    ],
   });
+  expectFile(join(client, 'index.html'), root);
+  placeBelowBase(outDir, client, base);
 
   console.error(`site: bundling ${entry}`);
+  const forServer = {
+    outDir: join(outDir, 'server'),
+    emptyOutDir: true,
+    copyPublicDir: false,
+    minify: false,
+    sourcemap: true,
+    ssr: entry,
+    ...oneFile(vite),
+  };
   const result = await vite.build({
     ...common,
     // Otherwise it would be evaluated when the module loads, and the bundle would
@@ -123,17 +153,36 @@ async function build(root, outDir) {
       // cannot render on a server.
       resolve: { conditions: ['worker', 'browser', 'module', 'production'] },
     },
-    build: {
-      outDir: join(outDir, 'server'),
-      emptyOutDir: true,
-      copyPublicDir: false,
-      minify: false,
-      sourcemap: true,
-      ssr: entry,
-      ...oneFile(vite),
-    },
+    build: forServer,
+    environments: { ssr: { build: forServer } },
   });
   check(result, entry);
+  expectFile(join(outDir, 'server', 'entry-server.js'), root);
+}
+
+/** Fails if the build has left no such file. */
+function expectFile(path, root) {
+  if (existsSync(path)) return;
+  throw new BuildError(
+    `the build of ${root} has succeeded without ${path}: its vite.config or one of its plugins writes elsewhere; ` +
+      'remove that setting, or define a script "ssr-build" that creates dist/client and dist/server/entry-server.js',
+  );
+}
+
+/**
+ * Moves the assets to where the site's URLs have them, below Vite's `base`, and the template
+ * out of them. A base of another host, or a relative one, leaves them at the root.
+ */
+function placeBelowBase(outDir, client, base) {
+  renameSync(join(client, 'index.html'), join(outDir, 'template.html'));
+  const below = base.startsWith('/') ? base.replace(/^\/+|\/+$/g, '') : '';
+  if (below === '') return;
+  const assets = join(outDir, 'assets');
+  renameSync(client, assets);
+  mkdirSync(dirname(join(client, below)), { recursive: true });
+  renameSync(assets, join(client, below));
+  // The server looks for the build's list of files at the top.
+  renameSync(join(client, below, '.vite'), join(client, '.vite'));
 }
 
 function findEntry(root) {
@@ -182,15 +231,22 @@ function check(result, entry) {
     .flat()
     .flatMap(({ output }) => output.filter(({ type }) => type === 'chunk'));
   const own = new Set(chunks.map(({ fileName }) => fileName));
-  const imports = chunks.flatMap((chunk) => [
-    ...chunk.imports,
-    ...chunk.dynamicImports,
-  ]);
-  const missing = [...new Set(imports)].filter((name) => !own.has(name));
+  const outside = (kind) => {
+    const names = chunks.flatMap((chunk) => chunk[kind]);
+    return [...new Set(names)].filter((name) => !own.has(name));
+  };
+  const missing = outside('imports');
   if (missing.length > 0) {
     throw new BuildError(
       `${entry} imports ${missing.join(', ')}, which is not in the bundle: ` +
         'the engine has no Node modules; remove or replace these imports',
+    );
+  }
+  const optional = outside('dynamicImports');
+  if (optional.length > 0) {
+    console.error(
+      `site: ${entry} may import ${optional.join(', ')} later, which is not in the bundle: ` +
+        'that import will fail, as the engine has no Node modules; many packages do without',
     );
   }
   if (chunks.length !== 1) {

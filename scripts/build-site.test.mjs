@@ -4,24 +4,56 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { test } from 'node:test';
+import { before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
+/** The demo site's dependencies, with its copy of Vite. */
+const withVite = fileURLToPath(
+  new URL('../images/site/node_modules', import.meta.url),
+);
+
+before(() => {
+  if (existsSync(withVite)) return;
+  const site = dirname(withVite);
+  const { status } = spawnSync('npm', ['ci', '--no-audit', '--no-fund'], {
+    cwd: site,
+    stdio: ['ignore', 2, 2],
+  });
+  assert.equal(status, 0, `npm ci in ${site}`);
+});
+
+/** A small project; `server` is its server entry, `config` its vite.config.js. */
+const project = (server, config = 'export default {}') => ({
+  'package.json': '{"type":"module"}',
+  'index.html':
+    '<body><div id="app"></div><script type="module" src="/src/entry-client.js"></script></body>',
+  'src/entry-client.js': 'console.log("client")',
+  'src/entry-server.js': server,
+  'vite.config.js': config,
+});
+
+const page = 'export const render = () => "page";';
 
 const script = fileURLToPath(new URL('build-site.mjs', import.meta.url));
 
 /** Writes a project and runs the script on it. */
-function build(t, files) {
+function build(t, files, dependencies) {
   const dir = mkdtempSync(join(tmpdir(), 'ssr-build-site-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const site = join(dir, 'site');
   // With node_modules in place, the script does not install dependencies.
-  mkdirSync(join(site, 'node_modules'), { recursive: true });
+  mkdirSync(site, { recursive: true });
+  const modules = join(site, 'node_modules');
+  if (dependencies) symlinkSync(dependencies, modules);
+  else mkdirSync(modules);
   for (const [path, text] of Object.entries(files)) {
     mkdirSync(dirname(join(site, path)), { recursive: true });
     writeFileSync(join(site, path), text);
@@ -76,10 +108,7 @@ test("a project's own ssr-build script is used if there is one", (t) => {
       writeFileSync('dist/server/entry-server.js', 'export default {}');`,
   });
   assert.equal(status, 0, stderr);
-  assert.equal(
-    readFileSync(join(out, 'client/index.html'), 'utf8'),
-    'template',
-  );
+  assert.equal(readFileSync(join(out, 'template.html'), 'utf8'), 'template');
   assert.ok(existsSync(join(out, 'server/entry-server.js')));
 });
 
@@ -89,4 +118,53 @@ test('an ssr-build script that creates no bundle fails and the error names what 
   });
   assert.equal(status, 1);
   assert.match(stderr, /did not create dist\/client/);
+});
+
+test('an import that may not be needed is named, and one that is needed is refused', (t) => {
+  const optional = `export const render = async () => {
+    try { return (await import('node:async_hooks')).name } catch { return 'without' }
+  };`;
+  const warned = build(t, project(optional), withVite);
+  assert.equal(warned.status, 0, warned.stderr);
+  assert.match(warned.stderr, /may import node:async_hooks later/);
+  assert.ok(existsSync(join(warned.out, 'server/entry-server.js')));
+
+  const needed = `import { readFileSync } from 'node:fs'; ${page} readFileSync('x');`;
+  const refused = build(t, project(needed), withVite);
+  assert.equal(refused.status, 1);
+  assert.match(refused.stderr, /imports node:fs/);
+});
+
+test("a project's own output directories do not keep the results away", (t) => {
+  const config = `export default {
+    build: { outDir: 'elsewhere' },
+    environments: {
+      client: { build: { outDir: 'dist/own-client' } },
+      ssr: { build: { outDir: 'dist/own-server' } },
+    },
+  }`;
+  const { status, stderr, out } = build(t, project(page, config), withVite);
+  assert.equal(status, 0, stderr);
+  for (const file of ['template.html', 'server/entry-server.js']) {
+    assert.ok(existsSync(join(out, file)), file);
+  }
+  assert.equal(readdirSync(join(out, 'client/assets')).length, 1);
+});
+
+test('a build that leaves no result fails and the error names it', (t) => {
+  const config = `import { rmSync } from 'node:fs';
+    export default { plugins: [{ name: 'x', writeBundle({ dir }) { rmSync(dir + '/index.html', { force: true }) } }] }`;
+  const { status, stderr } = build(t, project(page, config), withVite);
+  assert.equal(status, 1);
+  assert.match(stderr, /has succeeded without .*client\/index\.html/);
+});
+
+test('assets lie below the base that the site has them in its URLs', (t) => {
+  const config = "export default { base: '/app/v1/' }";
+  const { status, stderr, out } = build(t, project(page, config), withVite);
+  assert.equal(status, 0, stderr);
+  const template = readFileSync(join(out, 'template.html'), 'utf8');
+  const [, url] = template.match(/src="(\/app\/v1\/assets\/[^"]+)"/);
+  assert.ok(existsSync(join(out, 'client', url)), url);
+  assert.ok(existsSync(join(out, 'client/.vite/manifest.json')));
 });

@@ -5,6 +5,7 @@ mod evaluate;
 mod explain;
 mod snapshot;
 mod stack_trace;
+mod template;
 
 use std::fs;
 use std::io::Write as _;
@@ -40,13 +41,20 @@ pub struct BuildArgs {
     /// The built index.html; pages are inserted at <!--ssr-outlet--> or <!--app-html-->
     #[arg(long, value_name = "index.html")]
     template: Option<PathBuf>,
+    /// The template's element that gets the page, if it has none of these comments
+    #[arg(long, value_name = "#ID", requires = "template")]
+    outlet: Option<String>,
 }
 
 /// Builds the module. Writes nothing unless every step succeeds.
 pub fn run(args: &BuildArgs) -> Result<()> {
     let started = Instant::now();
     let source = read(&args.entry, "the entry module")?;
-    let template = args.template.as_deref().map(|path| read(path, "the template")).transpose()?;
+    let template = args.template.as_deref().map(|path| {
+        let text = read(path, "the template")?;
+        template::with_outlet(path, text, args.outlet.as_deref())
+    });
+    let template = template.transpose()?;
     let name = args.entry.file_name().map_or_else(|| "entry.js".into(), |name| name.to_string_lossy());
     let date = date(&args.entry)?;
     let Some(engine) = ENGINE else {

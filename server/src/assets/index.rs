@@ -27,7 +27,7 @@ const ROOT_INDEX: &str = "/index.html";
 /// Content codings of compressed siblings, best first, with their file extensions.
 const CODINGS: [(&str, &str); 3] = [("br", "br"), ("zstd", "zst"), ("gzip", "gz")];
 
-/// Comments that mark where rendered pages go: an index.html with one of them is a
+/// Comments that mark where rendered pages go: the root's index.html with one of them is a
 /// template, not a page.
 const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
 
@@ -132,12 +132,18 @@ impl Assets {
             exists(&format!("{name}{ending}")).then(|| variant(&ending, Some(coding)))
         });
         let evidence = match name {
-            name if self.listed.contains(name) => Evidence::Listed,
-            name if name.starts_with(HASHED_FILES) => Evidence::Expected,
+            name if self.lists(name) => Evidence::Listed,
+            name if name.contains(HASHED_FILES) => Evidence::Expected,
             _ => Evidence::NameOnly,
         };
         let variants = std::iter::once(file).chain(siblings).collect();
         Asset { variants, media_type, has_hash: has_hash(name, evidence) }
+    }
+
+    /// Whether the build lists a file. Its list has no base, below which the file may lie.
+    fn lists(&self, name: &str) -> bool {
+        let parts = name.match_indices('/').map(|(place, _)| &name[place..]);
+        !self.listed.is_empty() && parts.into_iter().any(|part| self.listed.contains(part))
     }
 
     /// Finds what `path`, percent-encoded as in a URL, names.
@@ -282,17 +288,38 @@ impl Variant {
     }
 }
 
-/// Whether an index.html has an outlet for rendered pages.
+/// Whether an index.html is a template for rendered pages: it has an outlet, or its body shows
+/// nothing before a script fills it, as the one of a client build. The module renders that page.
 fn is_template(file: &Variant) -> Result<bool, ServeError> {
     let error = |source| ServeError::Read { what: "the asset", path: file.full_path(), source };
     let mut bytes = Vec::new();
     let (mut file, _) = file.open().map_err(|reason| error(io::Error::other(reason)))?;
     file.read_to_end(&mut bytes).map_err(error)?;
     let text = String::from_utf8_lossy(&bytes);
-    Ok(text.split("<!--").skip(1).any(|comment| {
+    let has_outlet = text.split("<!--").skip(1).any(|comment| {
         let name = comment.split("-->").next().unwrap_or_default().trim();
         OUTLETS.contains(&name)
-    }))
+    });
+    Ok(has_outlet || shows_nothing(&text))
+}
+
+/// Whether a page with scripts has neither text nor pictures in its body.
+fn shows_nothing(html: &str) -> bool {
+    let lower = html.to_ascii_lowercase();
+    let body = lower.find("<body").map_or(lower.as_str(), |start| &lower[start..]);
+    let mut rest = body.to_owned();
+    for (start, end) in
+        [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>"), ("<noscript", "</noscript>")]
+    {
+        while let Some(from) = rest.find(start) {
+            let to = rest[from..].find(end).map_or(rest.len(), |to| from + to + end.len());
+            rest.replace_range(from..to, "");
+        }
+    }
+    let shown = ["<img", "<svg", "<canvas", "<iframe", "<video", "<input", "<button", "<object", "<embed"];
+    let text: String =
+        rest.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
+    lower.contains("<script") && text.trim().is_empty() && !shown.iter().any(|tag| rest.contains(tag))
 }
 
 /// Collects the paths of the files below `directory`: below `base`, with a slash at the
@@ -381,6 +408,23 @@ mod tests {
         assert!(!is_asset(&assets, "/index.html"));
         let (_root, assets) = tree(&[("index.html", "<p>static</p>")]);
         assert!(is_asset(&assets, "/"));
+        // A client build's shell, and pages that are complete.
+        let page = |body: &str| {
+            format!(
+                "<!doctype html><html><head><title>x</title><script src=/a.js></script></head><body>{body}</body></html>"
+            )
+        };
+        for (body, is_page) in [
+            ("<div id=\"app\"></div>\n<script type=\"module\">let x = 1</script>", false),
+            ("<noscript>You need JavaScript</noscript><div id=root></div>", false),
+            ("<div id=app><h1>Prerendered</h1></div><script src=/b.js></script>", true),
+            ("<div id=app><img src=/a.png></div>", true),
+        ] {
+            let (_root, assets) = tree(&[("index.html", &page(body)), ("app/index.html", &page(body))]);
+            assert_eq!(is_asset(&assets, "/"), is_page, "{body}");
+            // Elsewhere it may be a client's own application.
+            assert!(is_asset(&assets, "/app/"));
+        }
     }
 
     #[test]
@@ -456,6 +500,7 @@ mod tests {
         let (_root, assets) = tree(&[
             (".vite/manifest.json", manifest),
             ("js/a-abcdefgh.js", ""),
+            ("base/js/a-abcdefgh.js", ""),
             ("css/b-hgfedcba.css", ""),
             ("js/c-abcdefgh.js", ""),
             ("assets/d-Bk3xR_2a.js", ""),
@@ -465,7 +510,9 @@ mod tests {
             Found::Asset(asset) => asset.has_hash,
             _ => panic!("no asset"),
         };
-        for path in ["/js/a-abcdefgh.js", "/css/b-hgfedcba.css", "/assets/d-Bk3xR_2a.js"] {
+        for path in
+            ["/js/a-abcdefgh.js", "/base/js/a-abcdefgh.js", "/css/b-hgfedcba.css", "/assets/d-Bk3xR_2a.js"]
+        {
             assert!(has_hash(path), "{path}");
         }
         for path in ["/js/c-abcdefgh.js", "/assets/d.js"] {
