@@ -13,12 +13,30 @@ if [[ -f $out && -z $(find "${sources[@]}" -newer "$out" -type f -not -path '*/n
 fi
 
 zig=$(scripts/zig-path.sh)
+# Bytes of the C stack. images/engine/src/engine.rs lets JavaScript have most of it.
+stack=$((4 << 20))
 mkdir -p target/engine
-# A C compiler for the crate cc, without its own --target, which zig does not know.
+# A C compiler for the crate cc, without its own --target, which zig does not know. It compiles
+# a copy of QuickJS-ng's sources with images/engine/patches applied.
 cat >target/engine/cc <<WRAPPER
 #!/usr/bin/env bash
+set -e
 args=()
-for arg in "\$@"; do [[ \$arg == --target=* ]] || args+=("\$arg"); done
+for arg in "\$@"; do
+  case \$arg in
+    --target=*) continue ;;
+    */quickjs.c | quickjs.c)
+      patched=$PWD/target/engine/quickjs
+      rm -rf "\$patched"
+      cp -r "\$(dirname "\$arg")" "\$patched"
+      for patch in "$PWD"/images/engine/patches/*.patch; do
+        patch --quiet --strip 1 --directory "\$patched" --input "\$patch" >&2
+      done
+      arg=\$patched/quickjs.c
+      ;;
+  esac
+  args+=("\$arg")
+done
 exec "$zig" cc -target wasm32-wasi -fno-sanitize=undefined "\${args[@]}"
 WRAPPER
 printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$zig" >target/engine/ar
@@ -29,7 +47,7 @@ RQUICKJS_SYS_NO_WASI_SDK=1 \
   CC_wasm32_wasip1="$PWD/target/engine/cc" \
   AR_wasm32_wasip1="$PWD/target/engine/ar" \
   CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext" \
-  RUSTFLAGS="-C link-arg=-zstack-size=1048576" \
+  RUSTFLAGS="-C link-arg=-zstack-size=$stack" \
   cargo rustc --quiet --profile guest --target wasm32-wasip1 --package ssr-engine --crate-type cdylib
 install -m 644 target/wasm32-wasip1/guest/ssr_engine.wasm "$out"
 echo "engine: $out, $(stat -c %s "$out") bytes" >&2

@@ -87,6 +87,52 @@ fn a_missing_immutable_asset_is_neither_cached_nor_rendered() {
 }
 
 #[test]
+fn work_runs_to_its_end_whenever_it_is_registered() {
+    let site =
+        "const later = (text) => new Promise((done) => setTimeout(done, 20)).then(() => console.log(text));
+        export default { async fetch(request, env, ctx) {
+          await request.text();
+          const path = new URL(request.url).pathname;
+          if (path === '/throw') { ctx.waitUntil(later('after a throw')); throw new Error('thrown') }
+          if (path === '/stream') return new Response(new ReadableStream({
+            start() { ctx.waitUntil(later('from start')) },
+            pull(controller) { ctx.waitUntil(later('from pull')); controller.close() } }));
+          ctx.waitUntil(later('first').then(() => ctx.waitUntil(later('second'))));
+          return new Response('answered') } }";
+    let server = Server::start(site, &[], &[]);
+    assert_eq!(server.get("/").text(), "answered");
+    assert_eq!(server.get("/stream").status, 200);
+    assert_eq!(server.get("/throw").status, 500);
+    let (_, log) = server.stop();
+    for text in ["first", "second", "from start", "from pull", "after a throw", "Error: thrown"] {
+        assert!(log.contains(text), "{text}: {log}");
+    }
+}
+
+#[test]
+fn recursion_without_end_can_be_caught_at_a_depth_of_nodes_order() {
+    let site = "export default { fetch(request) {
+        let depth = 0;
+        const dive = () => { depth += 1; dive() };
+        if (new URL(request.url).pathname === '/uncaught') dive();
+        try { dive() } catch (error) { return new Response(`${error.name} ${depth}`) } } }";
+    let server = Server::start(site, &[], &[]);
+    let text = server.get("/").text().to_owned();
+    let (name, depth) = text.split_once(' ').unwrap();
+    assert_eq!(name, "RangeError");
+    assert!((8_000..40_000).contains(&depth.parse::<u32>().unwrap()), "{depth}");
+    assert_eq!(server.get("/uncaught").status, 500);
+    // Nested components, each with functions of the engine between.
+    let deep =
+        "const nest = (depth) => depth === 0 ? '' : `<i>${[depth].map(() => nest(depth - 1)).join('')}</i>`;
+        export default { fetch: () => new Response(nest(2000)) }";
+    let nested = Server::start(deep, &[], &[]);
+    assert_eq!(nested.get("/").text().len(), 14_000);
+    let (_, log) = server.stop();
+    assert!(log.contains("RangeError: Maximum call stack size exceeded"), "{log}");
+}
+
+#[test]
 fn ranges_are_those_of_the_standard() {
     let large = "0123456789".repeat(1000);
     let server = Server::start(SITE, &[("file", "0123456789"), ("empty", ""), ("large", &large)], &[]);
@@ -221,7 +267,7 @@ fn every_kind_of_failure_fails_one_request_and_logs_the_cause() {
     for cause in [
         "GET /throw: Error: on purpose",
         "GET /oom: the render needed more than 32 MiB of memory (SSR_RENDER_MEMORY_LIMIT)",
-        "GET /deep: call stack exhausted",
+        "GET /deep: RangeError: Maximum call stack size exceeded",
         "GET /loop: the render took longer than 2s (SSR_RENDER_TIMEOUT)",
         "GET /never: the page awaits a promise that will never settle",
     ] {

@@ -6,9 +6,10 @@ use crate::interrupt::Interruption;
 use crate::limits::Limits;
 use crate::target::Target;
 
-/// Stack for WebAssembly frames, in bytes. JavaScript recursion that needs more fails
-/// that one request; React and Preact trees a few thousand levels deep fit.
-pub const WASM_STACK: usize = 1 << 20;
+/// Stack for WebAssembly frames, in bytes. It is more than what the JavaScript engine's own
+/// limit, on the stack in its memory, lets recursion use. Pages that are not touched cost
+/// nothing.
+pub const WASM_STACK: usize = 16 << 20;
 
 /// Memory that a finished render leaves mapped for the next one, in bytes: reset page
 /// by page, which is cheaper than unmapping it and faulting it in again.
@@ -46,6 +47,8 @@ fn config(
     // Only needed to tell where in the module a trap was.
     config.generate_address_map(false);
     config.max_wasm_stack(WASM_STACK);
+    // wasmtime refuses the other one if it is larger.
+    config.async_stack_size(WASM_STACK);
     config.memory_init_cow(true);
     config.epoch_interruption(interruption == Interruption::Epoch);
     // One slot for each concurrent render: wasmtime's default pool reserves terabytes,
@@ -58,6 +61,8 @@ fn config(
         .max_unused_warm_slots(slots)
         .max_memory_size(render_memory_limit)
         .linear_memory_keep_resident(if keeps_pages() { KEEP_RESIDENT } else { 0 })
+        // Those of fibers, which nothing here uses.
+        .total_stacks(0)
         .table_keep_resident(64 << 10)
         .pagemap_scan(Enabled::Auto);
     if target.is_32_bit() {

@@ -1,5 +1,6 @@
 //! Evaluates the site's bundle in the engine guest.
 
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -15,8 +16,12 @@ pub const LOAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How much memory a site's module may use while it loads, in bytes.
 const LOAD_MEMORY: usize = 1 << 30;
 
-/// Stack for WebAssembly frames while the module loads, in bytes.
-const LOAD_STACK: usize = 1 << 20;
+/// Stack for WebAssembly frames while the module loads, in bytes: more than what the engine's
+/// own limit lets recursion use in code that is not optimized.
+const LOAD_STACK: usize = 64 << 20;
+
+/// Stack for everything else on the thread that loads the module, in bytes.
+const HOST_STACK: usize = 1 << 20;
 
 /// What the guest is given.
 pub struct Bundle<'a> {
@@ -52,10 +57,17 @@ impl Evaluation {
         let linker = imports::linker(&runner).map_err(anyhow::Error::msg)?;
         let time_limit = Epochs::start(&runner).context("cannot start the thread that limits time")?;
         let limited = time_limit.limit(&mut self.store, LOAD_TIMEOUT);
-        let evaluated = linker.instantiate(&mut self.store, &self.module).and_then(|instance| {
-            call(&mut self.store, instance, bundle)?;
+        let (store, module) = (&mut self.store, &self.module);
+        let evaluate = || {
+            let instance = linker.instantiate(&mut *store, module)?;
+            call(store, instance, bundle)?;
             Ok(instance)
-        });
+        };
+        let evaluated = thread::scope(|scope| {
+            let builder = thread::Builder::new().stack_size(LOAD_STACK + HOST_STACK);
+            let thread = builder.spawn_scoped(scope, evaluate).context("cannot start a thread")?;
+            thread.join().map_err(|_| anyhow::anyhow!("the engine panicked"))
+        })?;
         drop(limited);
         Ok(evaluated.map(|instance| (self.store, instance)))
     }
@@ -67,6 +79,8 @@ fn config() -> Config {
     config.cranelift_opt_level(OptLevel::None);
     config.epoch_interruption(true);
     config.max_wasm_stack(LOAD_STACK);
+    // wasmtime refuses the other one if it is larger.
+    config.async_stack_size(LOAD_STACK);
     config.wasm_backtrace_max_frames(None);
     config
 }

@@ -140,9 +140,10 @@ export function makeSite(native, namespace, templateText) {
       passThroughOnException: () => {},
     };
     const request = new Request(url, new Incoming(method, flatHeaders, body));
-    const result = fetchOf
-      ? fetchOf.fetch(request, env, ctx)
-      : render(path, { request, env, ctx });
+    const call = () =>
+      fetchOf
+        ? fetchOf.fetch(request, env, ctx)
+        : render(path, { request, env, ctx });
     const deliver = fetchOf
       ? (response) => {
           if (!(response instanceof Response)) {
@@ -153,14 +154,28 @@ export function makeSite(native, namespace, templateText) {
           return deliverResponse(response);
         }
       : (page) => deliverPage(page, 'render(url)');
-    const sent =
-      typeof result?.then === 'function'
-        ? result.then(deliver)
-        : deliver(result);
-    if (later.length === 0) return sent;
-    return Promise.resolve(sent).then(async () => {
+    // Work that was registered by then, also by other such work, and by the body's stream.
+    const finish = async () => {
       while (later.length > 0) await later.shift();
-    });
+    };
+    const finishAfter = async (error) => {
+      await finish();
+      throw error;
+    };
+    let sent;
+    try {
+      const result = call();
+      sent =
+        typeof result?.then === 'function'
+          ? result.then(deliver)
+          : deliver(result);
+    } catch (error) {
+      if (later.length === 0) throw error;
+      return finishAfter(error);
+    }
+    // A page that is complete has no more occasion to register any.
+    if (later.length === 0 && typeof sent?.then !== 'function') return sent;
+    return Promise.resolve(sent).then(finish, finishAfter);
   };
 }
 

@@ -17,6 +17,11 @@ use crate::{host, native};
 /// The web APIs, bundled by `npm run build` in `images/engine`.
 const WEB_APIS: &str = include_str!(concat!(env!("OUT_DIR"), "/web-apis/dist/web-apis.js"));
 
+/// How much of the C stack JavaScript may use, in bytes: what is beyond is a RangeError, which
+/// a page can catch. `scripts/build-engine.sh` makes the stack larger, for functions of the
+/// engine that do not look at the limit.
+const STACK: usize = 3 << 20;
+
 /// How many bytes a request may allocate before the cycle collector runs. A
 /// collection writes to every object of the snapshot, so typical requests avoid it.
 const GARBAGE_BEFORE_COLLECTION: usize = 16 << 20;
@@ -65,6 +70,7 @@ impl Site {
         let internal =
             |error: rquickjs::Error| Failure::threw(format!("cannot start the JavaScript engine: {error}"));
         let runtime = new_runtime().map_err(internal)?;
+        runtime.set_max_stack_size(STACK);
         runtime.set_loader(OneModule, OneModule);
         runtime.set_host_promise_rejection_tracker(Some(Box::new(track_rejection)));
         let context = ManuallyDrop::new(Context::full(&runtime).map_err(internal)?);
