@@ -106,6 +106,12 @@ fn prepare(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Arc<Router>, ServeError> {
     let SiteSource { module, code, assets, mut env } = source;
+    if let Some(zone) = ignored_time_zone(&env) {
+        log::warn!(
+            "TZ={zone} has no effect: the engine has no time zones, and a site's dates are in UTC; let the browser \
+             format them, or a library that brings its own time zones"
+        );
+    }
     let loading = {
         let limits = settings.limits.clone();
         std::thread::Builder::new().name("ssr-load".to_owned()).spawn(move || code.load(&module, &limits))
@@ -145,6 +151,13 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     Ok(())
 }
 
+/// The container's time zone, unless it is the one that all dates are in.
+fn ignored_time_zone(env: &[(String, String)]) -> Option<&str> {
+    const UTC: [&str; 8] = ["", "UTC", "UTC0", "Etc/UTC", "GMT", "GMT0", "Etc/GMT", "Zulu"];
+    let (_, zone) = env.iter().find(|(name, _)| name == "TZ")?;
+    (!UTC.contains(&zone.trim_start_matches(':'))).then_some(zone)
+}
+
 /// Tells the site where it runs.
 fn server_variables(site: &Site) -> Vec<(String, String)> {
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -156,4 +169,17 @@ fn server_variables(site: &Site) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_zone_that_has_no_effect_is_noticed() {
+        let noticed = |zone: &str| ignored_time_zone(&[("TZ".to_owned(), zone.to_owned())]).is_some();
+        assert!(noticed("Europe/Berlin") && noticed(":America/New_York") && noticed("CET-1CEST"));
+        assert!(!noticed("UTC") && !noticed(":Etc/UTC") && !noticed(""));
+        assert_eq!(ignored_time_zone(&[]), None);
+    }
 }

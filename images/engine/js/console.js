@@ -1,90 +1,7 @@
 // console.*: each call sends its text to the host, which prefixes it with the
 // request's id and writes it to the container's standard error.
 
-const MAX_DEPTH = 4;
-const MAX_ITEMS = 100;
-
-function quote(text) {
-  return `'${text.replace(/[\\']/g, '\\$&').replace(/\n/g, '\\n')}'`;
-}
-
-function list(open, close, items) {
-  if (items.length === 0) return open + close;
-  const oneLine = `${open} ${items.join(', ')} ${close}`;
-  if (oneLine.length <= 72 && !oneLine.includes('\n')) return oneLine;
-  return `${open}\n  ${items.map((item) => item.replaceAll('\n', '\n  ')).join(',\n  ')}\n${close}`;
-}
-
-function describeObject(value, depth, seen) {
-  const inner = (item) => inspect(item, depth + 1, seen);
-  if (Array.isArray(value)) {
-    const items = value.slice(0, MAX_ITEMS).map(inner);
-    if (value.length > MAX_ITEMS)
-      items.push(`… ${value.length - MAX_ITEMS} more`);
-    return list('[', ']', items);
-  }
-  if (value instanceof Map) {
-    return `Map(${value.size}) ${list(
-      '{',
-      '}',
-      [...value]
-        .slice(0, MAX_ITEMS)
-        .map(([key, item]) => `${inner(key)} => ${inner(item)}`),
-    )}`;
-  }
-  if (value instanceof Set) {
-    return `Set(${value.size}) ${list('{', '}', [...value].slice(0, MAX_ITEMS).map(inner))}`;
-  }
-  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
-    return `${value.constructor.name}(${value.length}) ${list('[', ']', [...value.slice(0, MAX_ITEMS)].map(String))}`;
-  }
-  const keys = Object.keys(value);
-  const shown = keys.slice(0, MAX_ITEMS).map((key) => {
-    const name = /^[A-Za-z_$][\w$]*$/.test(key) ? key : quote(key);
-    return `${name}: ${inner(value[key])}`;
-  });
-  if (keys.length > MAX_ITEMS) shown.push(`… ${keys.length - MAX_ITEMS} more`);
-  const name = Object.getPrototypeOf(value)?.constructor?.name;
-  const prefix = name && name !== 'Object' ? `${name} ` : '';
-  return prefix + list('{', '}', shown);
-}
-
-/** Formats an error like V8: name and message, stack, chain of causes. */
-export function describeError(error) {
-  let text = `${error.name}: ${error.message}`;
-  if (error.stack) text += `\n${String(error.stack).trimEnd()}`;
-  if (error.cause !== undefined)
-    text += `\n  cause: ${inspect(error.cause, 1, new Set())}`;
-  return text;
-}
-
-function inspect(value, depth, seen) {
-  switch (typeof value) {
-    case 'string':
-      return depth === 0 ? value : quote(value);
-    case 'bigint':
-      return `${value}n`;
-    case 'symbol':
-      return value.toString();
-    case 'function':
-      return value.name ? `[Function: ${value.name}]` : '[Function]';
-    case 'object':
-      break;
-    default:
-      return String(value);
-  }
-  if (value === null) return 'null';
-  if (value instanceof Error) return describeError(value);
-  if (value instanceof Date)
-    return Number.isNaN(+value) ? 'Invalid Date' : value.toISOString();
-  if (value instanceof RegExp) return String(value);
-  if (seen.has(value)) return '[Circular]';
-  if (depth > MAX_DEPTH) return Array.isArray(value) ? '[Array]' : '[Object]';
-  seen.add(value);
-  const text = describeObject(value, depth, seen);
-  seen.delete(value);
-  return text;
-}
+import { inspect, plainText } from './inspect.js';
 
 /** Formats arguments like `console.log`, including `%s %d %i %f %j %o %O %c`. */
 export function format(args) {
@@ -98,27 +15,40 @@ export function format(args) {
       const arg = args[next++];
       switch (token) {
         case '%s':
-          return typeof arg === 'object'
-            ? inspect(arg, 1, new Set())
-            : String(arg);
+          return typeof arg === 'object' ? inspect(arg, 0) : plainText(arg);
         case '%d':
-          return String(Number(arg));
+          return number(arg, Number);
         case '%i':
-          return String(Number.parseInt(arg, 10));
+          return number(arg, (value) => Number.parseInt(value, 10));
         case '%f':
-          return String(Number.parseFloat(arg));
+          return number(arg, Number.parseFloat);
         case '%j':
-          return JSON.stringify(arg);
+          return json(arg);
         case '%c':
           return '';
         default:
-          return inspect(arg, 1, new Set());
+          return inspect(arg, 4);
       }
     });
     rest = args.slice(next);
     if (rest.length > 0) text += ' ';
   }
-  return text + rest.map((arg) => inspect(arg, 0, new Set())).join(' ');
+  return text + rest.map(plainText).join(' ');
+}
+
+function number(value, convert) {
+  if (typeof value === 'bigint') return `${value}n`;
+  // Conversions of objects and symbols would run code, or throw.
+  if (typeof value === 'object' || typeof value === 'symbol') return 'NaN';
+  return inspect(convert(value));
+}
+
+function json(value) {
+  try {
+    return String(JSON.stringify(value));
+  } catch {
+    return '[Circular]';
+  }
 }
 
 // The log levels of the render ABI.
@@ -142,30 +72,53 @@ export function makeConsole(log) {
     debug: (...args) => write(DEBUG, args),
     warn: (...args) => write(WARN, args),
     error: (...args) => write(ERROR, args),
-    dir: (value) => write(INFO, [value]),
+    dir: (value) => write(INFO, [inspect(value)]),
+    dirxml: (...args) => write(INFO, args),
     table: (value) => write(INFO, [value]),
     trace: (...args) =>
       write(DEBUG, [`Trace: ${format(args)}\n${new Error().stack}`]),
     assert: (condition, ...args) => {
-      if (!condition) write(ERROR, ['Assertion failed', ...args]);
+      if (condition) return;
+      const [first, ...rest] = args;
+      write(
+        ERROR,
+        typeof first === 'string'
+          ? [`Assertion failed: ${first}`, ...rest]
+          : ['Assertion failed', ...args],
+      );
     },
-    count: (label = 'default') => {
+    count: (name = 'default') => {
+      const label = plainText(name);
       counts.set(label, (counts.get(label) ?? 0) + 1);
       write(INFO, [`${label}: ${counts.get(label)}`]);
     },
-    countReset: (label = 'default') => counts.delete(label),
+    clear: () => {},
+    timeStamp: () => {},
+    profile: () => {},
+    profileEnd: () => {},
+    countReset: (label = 'default') => {
+      counts.delete(plainText(label));
+    },
     group: (...args) => {
+      if (args.length > 0) write(INFO, args);
+      indent += '  ';
+    },
+    groupCollapsed: (...args) => {
       if (args.length > 0) write(INFO, args);
       indent += '  ';
     },
     groupEnd: () => {
       indent = indent.slice(2);
     },
-    time: (label = 'default') => timers.set(label, performance.now()),
-    timeLog: (label = 'default', ...args) => {
+    time: (label = 'default') => {
+      timers.set(plainText(label), performance.now());
+    },
+    timeLog: (name = 'default', ...args) => {
+      const label = plainText(name);
       if (timers.has(label)) write(INFO, [elapsed(label), ...args]);
     },
-    timeEnd: (label = 'default') => {
+    timeEnd: (name = 'default') => {
+      const label = plainText(name);
       if (timers.has(label)) write(INFO, [elapsed(label)]);
       timers.delete(label);
     },

@@ -5,7 +5,10 @@ import { makeConsole } from './console.js';
 import { makeEnv } from './env.js';
 import * as interfaces from './interfaces.js';
 import { useNative } from './native.js';
-import { describeThrown, makeSite } from './site.js';
+import { makePerformance } from './performance.js';
+import { makeProcess } from './process.js';
+import { makeSite } from './site.js';
+import { describeThrown } from './thrown.js';
 import { makeTimers } from './timers.js';
 
 /**
@@ -27,15 +30,12 @@ export function install(native) {
 
   useNative(native);
   const timers = makeTimers(native.now);
+  const console = makeConsole(native.log);
   define({
     self: globalThis,
-    performance: {
-      now: native.now,
-      timeOrigin: 0,
-      mark: () => {},
-      measure: () => {},
-    },
-    console: makeConsole(native.log),
+    global: globalThis,
+    performance: makePerformance(native),
+    console,
     ...timers.globals,
     ...interfaces,
     queueMicrotask: (callback) => {
@@ -71,15 +71,9 @@ export function install(native) {
       hardwareConcurrency: 1,
       language: 'en',
     },
-    process: {
-      // Frameworks check this while they load and then use their production code.
-      env: { NODE_ENV: 'production' },
-      nextTick: (callback, ...args) => queueMicrotask(() => callback(...args)),
-    },
+    process: makeProcess(native.now, console),
   });
   Math.random = native.random;
-  // The performance clock starts with the request, not with the build.
-  Object.defineProperty(performance, 'timeOrigin', { get: native.timeOrigin });
 
   return {
     runTimers: timers.runTimers,

@@ -178,22 +178,3 @@ export function makeSite(native, namespace, templateText) {
     return Promise.resolve(sent).then(finish, finishAfter);
   };
 }
-
-/** Describes any thrown value as [message, stack]. */
-export function describeThrown(error) {
-  if (error instanceof Error) {
-    const cause =
-      error.cause === undefined
-        ? ''
-        : `\ncaused by ${describeThrown(error.cause).join('\n')}`;
-    return [
-      `${error.name}: ${error.message}`,
-      String(error.stack ?? '').trimEnd() + cause,
-    ];
-  }
-  if (typeof error === 'string') return [`thrown: ${error}`, ''];
-  return [
-    `thrown: ${typeof error === 'object' ? JSON.stringify(error) : String(error)}`,
-    '',
-  ];
-}

@@ -1,0 +1,470 @@
+// Shows any value as text, in the form that Node's util.inspect gives it. It never throws and
+// runs no code of the site's: getters are named, not called.
+
+import * as classes from './interfaces.js';
+
+const MAX_DEPTH = 2;
+const MAX_ITEMS = 100;
+const MAX_TEXT = 10_000;
+/** Where Node breaks a line, less what it reserves. */
+const LINE = 70;
+
+// A namespace is no object to look into by a name that is not known before.
+const OF = { ...classes };
+
+/** What is shown of the web APIs' objects, whose state is not in properties. */
+const VIEWS = [
+  ['Headers', (headers) => pairs([...headers])],
+  ['FormData', (form) => pairs([...form])],
+  [
+    'URLSearchParams',
+    (params, show) =>
+      [...params].map(([name, value]) => `${show(name)} => ${show(value)}`),
+  ],
+  [
+    'URL',
+    fields(
+      'href origin protocol username password host hostname port pathname search searchParams hash',
+    ),
+  ],
+  ['Request', fields('method url headers redirect signal')],
+  [
+    'Response',
+    fields('status statusText headers body bodyUsed ok redirected type url'),
+  ],
+  ['AbortController', fields('signal')],
+  ['AbortSignal', fields('aborted')],
+  ['File', fields('size type name lastModified')],
+  ['Blob', fields('size type')],
+  ['TextDecoder', fields('encoding fatal ignoreBOM')],
+  ['TextEncoder', fields('encoding')],
+  ['ReadableStream', fields('locked')],
+  ['WritableStream', fields('locked')],
+  ['TransformStream', fields('readable writable')],
+  ['Event', fields('type defaultPrevented cancelable timeStamp')],
+];
+
+function fields(names) {
+  return (object, show) =>
+    names.split(' ').map((name) => `${name}: ${show(object[name])}`);
+}
+
+function pairs(entries) {
+  const view = Object.create(null);
+  for (const [name, value] of entries) view[name] = value;
+  return (show) =>
+    Object.keys(view).map((name) => `${key(name)}: ${show(view[name])}`);
+}
+
+/** The value as text. Strings are quoted. */
+export function inspect(value, depth = MAX_DEPTH) {
+  return shown(value, {
+    depth,
+    level: 0,
+    indent: 0,
+    path: [],
+    circular: new Map(),
+  });
+}
+
+function shown(value, context) {
+  try {
+    return typeof value === 'object' || typeof value === 'function'
+      ? showObject(value, context)
+      : showPrimitive(value);
+  } catch {
+    // A proxy whose traps throw, or the end of the stack.
+    return '[an object that cannot be shown]';
+  }
+}
+
+function showPrimitive(value) {
+  if (typeof value === 'string') return quote(value);
+  if (typeof value === 'bigint') return `${value}n`;
+  return Object.is(value, -0) ? '-0' : String(value);
+}
+
+function quote(text) {
+  const cut =
+    text.length > MAX_TEXT
+      ? `${text.slice(0, MAX_TEXT)}… ${text.length - MAX_TEXT} more characters`
+      : text;
+  const mark =
+    ["'", '"', '`'].find(
+      (mark) => !cut.includes(mark) && !(mark === '`' && cut.includes('${')),
+    ) ?? "'";
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must be shown.
+  const special = /[\\\u0000-\u001f\u007f-\u009f]/g;
+  const names = {
+    '\n': '\\n',
+    '\t': '\\t',
+    '\r': '\\r',
+    '\b': '\\b',
+    '\f': '\\f',
+    '\v': '\\v',
+    '\\': '\\\\',
+  };
+  const escaped = cut.replace(
+    special,
+    (character) =>
+      names[character] ??
+      `\\x${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+  );
+  return mark + escaped.replaceAll(mark, `\\${mark}`) + mark;
+}
+
+function key(name) {
+  if (typeof name === 'symbol') return `[${String(name)}]`;
+  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : quote(name);
+}
+
+/** A property's value without running its getter, or undefined. */
+function dataProperty(object, name) {
+  for (let at = object; at !== null; at = Object.getPrototypeOf(at)) {
+    const property = Object.getOwnPropertyDescriptor(at, name);
+    if (property) return 'value' in property ? property.value : undefined;
+  }
+  return undefined;
+}
+
+/** The name of the class that an object is of; null if it has no prototype. */
+function className(object) {
+  for (
+    let at = Object.getPrototypeOf(object);
+    at !== null;
+    at = Object.getPrototypeOf(at)
+  ) {
+    const maker = Object.getOwnPropertyDescriptor(at, 'constructor')?.value;
+    if (typeof maker !== 'function') continue;
+    const name = Object.getOwnPropertyDescriptor(maker, 'name')?.value;
+    if (typeof name === 'string' && name !== '') return name;
+  }
+  return null;
+}
+
+function showObject(value, context) {
+  if (value === null) return 'null';
+  if (context.path.includes(value)) {
+    const known = context.circular;
+    if (!known.has(value)) known.set(value, known.size + 1);
+    return `[Circular *${known.get(value)}]`;
+  }
+  const name = className(value);
+  const plain = describe(value, name);
+  const own = ownProperties(value, plain.hidden);
+  const empty = own.length === 0 && plain.items === undefined;
+  if (plain.alone !== undefined && empty) return plain.alone;
+  if (context.level > context.depth)
+    return (
+      plain.alone ?? `[${plain.short ?? name ?? 'Object: null prototype'}]`
+    );
+  const inner = {
+    ...context,
+    level: context.level + 1,
+    indent: context.indent + 2,
+    path: [...context.path, value],
+  };
+  const show = (item) => shown(item, inner);
+  const entries = [
+    ...(plain.items?.(show) ?? []),
+    ...own.map((name) => showProperty(value, name, show)),
+  ];
+  const [open, close] = plain.brackets ? ['[', ']'] : ['{', '}'];
+  const number = context.circular.get(value);
+  const prefix =
+    (number === undefined ? '' : `<ref *${number}> `) +
+    (plain.alone === undefined
+      ? plain.prefix === ''
+        ? ''
+        : `${plain.prefix} `
+      : `${plain.alone} `);
+  return prefix + lay(entries, open, close, context, prefix);
+}
+
+/** The entries in brackets: on one line if they are short and not too deep, as in Node. */
+function lay(entries, open, close, context, prefix) {
+  if (entries.length === 0) return open + close;
+  const length = entries.reduce((sum, entry) => sum + entry.length + 2, 0);
+  const fits = length + context.indent + prefix.length <= LINE;
+  // An error's stack takes lines already.
+  if (
+    fits &&
+    !prefix.includes('\n') &&
+    !entries.some((entry) => entry.includes('\n'))
+  )
+    return `${open} ${entries.join(', ')} ${close}`;
+  const indented = entries.map((entry) => entry.replaceAll('\n', '\n  '));
+  return `${open}\n  ${indented.join(',\n  ')}\n${close}`;
+}
+
+function ownProperties(value, hidden) {
+  const names = Reflect.ownKeys(value).filter((name) => {
+    if (hidden(name)) return false;
+    return Object.getOwnPropertyDescriptor(value, name)?.enumerable === true;
+  });
+  return names.slice(0, MAX_ITEMS);
+}
+
+function showProperty(value, name, show) {
+  const property = Object.getOwnPropertyDescriptor(value, name);
+  const text =
+    property === undefined
+      ? 'undefined'
+      : 'value' in property
+        ? show(property.value)
+        : accessor(property);
+  return `${key(name)}: ${text}`;
+}
+
+function accessor({ get, set }) {
+  if (get && set) return '[Getter/Setter]';
+  return get ? '[Getter]' : '[Setter]';
+}
+
+const nothingHidden = () => false;
+const isIndex = (name) => typeof name === 'string' && /^\d+$/.test(name);
+
+/** What kind of object it is, and what is shown of it besides its properties. */
+function describe(value, name) {
+  const hidden = nothingHidden;
+  if (typeof value === 'function')
+    return { hidden, alone: describeFunction(value), prefix: '' };
+  if (isError(value))
+    return {
+      hidden: (property) =>
+        ['stack', 'message', 'cause', 'errors', 'name'].includes(property),
+      ...describeError(value),
+    };
+  if (Array.isArray(value)) {
+    const prefix = name === 'Array' ? '' : `${name}(${value.length})`;
+    return {
+      hidden: isIndex,
+      prefix,
+      short: 'Array',
+      brackets: true,
+      items: value.length === 0 ? undefined : (show) => arrayItems(value, show),
+    };
+  }
+  const special = describeBuiltIn(value, name);
+  if (special) return { hidden, prefix: name ?? '', ...special };
+  const tag = Object.hasOwn(value, Symbol.toStringTag)
+    ? ''
+    : dataProperty(value, Symbol.toStringTag);
+  const tagged =
+    typeof tag === 'string' && tag !== '' && tag !== name ? ` [${tag}]` : '';
+  const prefix =
+    name === null
+      ? `[Object: null prototype]${tagged}`
+      : name === 'Object' && tagged === ''
+        ? ''
+        : name + tagged;
+  return { hidden, prefix };
+}
+
+function describeFunction(value) {
+  const text = Function.prototype.toString.call(value);
+  const name = Object.getOwnPropertyDescriptor(value, 'name')?.value;
+  const called = typeof name === 'string' && name !== '' ? name : '(anonymous)';
+  if (/^class\b/.test(text)) {
+    const parent = Object.getPrototypeOf(value);
+    const of = typeof parent === 'function' ? parent.name : '';
+    return `[class ${called}${of ? ` extends ${of}` : ''}]`;
+  }
+  const kind = className(value) ?? 'Function';
+  return called === '(anonymous)'
+    ? `[${kind} (anonymous)]`
+    : `[${kind}: ${called}]`;
+}
+
+function arrayItems(value, show) {
+  const items = [];
+  const end = Math.min(value.length, MAX_ITEMS);
+  for (let at = 0; at < end; at += 1) {
+    const property = Object.getOwnPropertyDescriptor(value, at);
+    if (property === undefined) {
+      let missing = 1;
+      while (at + missing < end && !(at + missing in value)) missing += 1;
+      items.push(`<${missing} empty item${missing === 1 ? '' : 's'}>`);
+      at += missing - 1;
+    } else {
+      items.push(
+        'value' in property ? show(property.value) : accessor(property),
+      );
+    }
+  }
+  return [...items, ...more(value.length - end)];
+}
+
+function more(count) {
+  return count > 0 ? [`... ${count} more item${count === 1 ? '' : 's'}`] : [];
+}
+
+function limited(values, size, show) {
+  const items = [];
+  for (const value of values) {
+    if (items.length === MAX_ITEMS) break;
+    items.push(show(value));
+  }
+  return [...items, ...more(size - items.length)];
+}
+
+/** Whether a method of the language's accepts the object, which nothing can pretend. */
+function accepts(method, value, ...args) {
+  try {
+    method.call(value, ...args);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const getter = (type, name) =>
+  Object.getOwnPropertyDescriptor(type.prototype, name).get;
+const MAP_SIZE = getter(Map, 'size');
+const SET_SIZE = getter(Set, 'size');
+const BUFFER_SIZE = getter(ArrayBuffer, 'byteLength');
+
+function describeBuiltIn(value, name) {
+  for (const [type, method] of [
+    ['Number', Number.prototype.valueOf],
+    ['String', String.prototype.valueOf],
+    ['Boolean', Boolean.prototype.valueOf],
+    ['Symbol', Symbol.prototype.valueOf],
+    ['BigInt', BigInt.prototype.valueOf],
+  ]) {
+    if (accepts(method, value))
+      return {
+        hidden: type === 'String' ? isIndex : nothingHidden,
+        alone: `[${type}: ${showPrimitive(method.call(value))}]`,
+      };
+  }
+  if (accepts(Date.prototype.getTime, value)) {
+    const time = Date.prototype.getTime.call(value);
+    return {
+      alone: Number.isNaN(time)
+        ? 'Invalid Date'
+        : Date.prototype.toISOString.call(value),
+    };
+  }
+  if (value instanceof RegExp)
+    return { alone: RegExp.prototype.toString.call(value) };
+  if (accepts(MAP_SIZE, value)) {
+    const size = MAP_SIZE.call(value);
+    return {
+      prefix: name === 'Map' ? `Map(${size})` : `${name}(${size}) [Map]`,
+      items: (show) =>
+        limited(
+          Map.prototype.entries.call(value),
+          size,
+          ([key, item]) => `${show(key)} => ${show(item)}`,
+        ),
+    };
+  }
+  if (accepts(SET_SIZE, value)) {
+    const size = SET_SIZE.call(value);
+    return {
+      prefix: name === 'Set' ? `Set(${size})` : `${name}(${size}) [Set]`,
+      items: (show) => limited(Set.prototype.values.call(value), size, show),
+    };
+  }
+  if (ArrayBuffer.isView(value) && !(value instanceof DataView)) {
+    return {
+      hidden: isIndex,
+      prefix: `${name}(${value.length})`,
+      brackets: true,
+      items: (show) => limited(value, value.length, show),
+    };
+  }
+  if (value instanceof DataView) {
+    return {
+      items: (show) =>
+        ['byteLength', 'byteOffset', 'buffer'].map(
+          (field) => `${field}: ${show(value[field])}`,
+        ),
+    };
+  }
+  if (accepts(BUFFER_SIZE, value)) {
+    const bytes = new Uint8Array(value);
+    const text = [...bytes.subarray(0, MAX_ITEMS / 2)]
+      .map((byte) => byte.toString(16).padStart(2, '0'))
+      .join(' ');
+    const rest = bytes.length - MAX_ITEMS / 2;
+    return {
+      items: () => [
+        `[Uint8Contents]: <${text}${rest > 0 ? ` ... ${rest} more bytes` : ''}>`,
+        `byteLength: ${bytes.length}`,
+      ],
+    };
+  }
+  if (value instanceof WeakMap || value instanceof WeakSet)
+    return { items: () => ['<items unknown>'] };
+  for (const [type, view] of VIEWS) {
+    if (!(value instanceof OF[type])) continue;
+    return {
+      // The interfaces' own state lies in private fields and symbols.
+      hidden: (property) =>
+        typeof property === 'symbol' || String(property).startsWith('_'),
+      items: (show) => {
+        const entries = view(value, show);
+        return typeof entries === 'function' ? entries(show) : entries;
+      },
+    };
+  }
+  return null;
+}
+
+/** Whether it is an error, also one of another realm's classes. */
+export function isError(value) {
+  if (typeof value !== 'object' || value === null) return false;
+  return (
+    value instanceof Error ||
+    Object.prototype.toString.call(value) === '[object Error]'
+  );
+}
+
+/** An error's name and message, and its stack as far as it does not repeat them. */
+export function errorText(error) {
+  const text = (name) => {
+    const value = dataProperty(error, name);
+    return value === undefined || value === null ? '' : plainText(value);
+  };
+  const name = text('name') || className(error) || 'Error';
+  const message = text('message');
+  const head = message === '' ? name : `${name}: ${message}`;
+  const stack = text('stack').trimEnd();
+  if (stack === '') return { head, stack: '' };
+  return {
+    head,
+    stack: stack.startsWith(head)
+      ? stack.slice(head.length).replace(/^\n/, '')
+      : stack,
+  };
+}
+
+/** A string as it is, and anything else as text. */
+export function plainText(value) {
+  return typeof value === 'string' ? value : inspect(value);
+}
+
+function describeError(error) {
+  const { head, stack } = errorText(error);
+  const items = [];
+  for (const name of ['cause', 'errors']) {
+    const property = Object.getOwnPropertyDescriptor(error, name);
+    if (property && 'value' in property)
+      items.push((show) => `[${name}]: ${show(property.value)}`);
+  }
+  return {
+    alone:
+      stack === ''
+        ? items.length > 0
+          ? head
+          : `[${head}]`
+        : `${head}\n${stack}`,
+    prefix: '',
+    items:
+      items.length === 0
+        ? undefined
+        : (show) => items.map((item) => item(show)),
+  };
+}
