@@ -32,8 +32,10 @@ fn logged(log: &str) -> String {
 
 #[test]
 fn console_shows_what_node_shows() {
-    let site = format!("{VALUES}{LOG_ALL}
-        export default {{ fetch() {{ logAll(); return new Response('logged') }} }}");
+    let site = format!(
+        "{VALUES}{LOG_ALL}
+        export default {{ fetch() {{ logAll(); return new Response('logged') }} }}"
+    );
     let server = Server::start(&site, &[], &[]);
     assert_eq!(server.get("/").text(), "logged");
     let (_, log) = server.stop();

@@ -46,7 +46,7 @@ export async function loadSite({ dist, env }) {
   const { pages, render } = await import(
     pathToFileURL(join(dist, 'server/entry-server.js'))
   );
-  const template = await readFile(join(dist, 'client/index.html'), 'utf8');
+  const template = await readFile(join(dist, 'template.html'), 'utf8');
 
   /** The status and HTML that Node renders for a request. */
   async function renderInNode(base, path, headers) {
