@@ -422,6 +422,12 @@ export function isError(value) {
   );
 }
 
+/** The engine's accessor, which errors inherit. It runs no code of the site's. */
+const engineStack = Object.getOwnPropertyDescriptor(
+  Error.prototype,
+  'stack',
+)?.get;
+
 /** An error's name and message, and its stack as far as it does not repeat them. */
 export function errorText(error) {
   const text = (name) => {
@@ -431,7 +437,8 @@ export function errorText(error) {
   const name = text('name') || className(error) || 'Error';
   const message = text('message');
   const head = message === '' ? name : `${name}: ${message}`;
-  const stack = text('stack').trimEnd();
+  const own = dataProperty(error, 'stack') ?? engineStack?.call(error);
+  const stack = (own == null ? '' : plainText(own)).trimEnd();
   if (stack === '') return { head, stack: '' };
   return {
     head,
