@@ -15,6 +15,8 @@ fi
 zig=$(scripts/zig-path.sh)
 # Bytes of the C stack. images/engine/src/engine.rs lets JavaScript have most of it.
 stack=$((4 << 20))
+# cargo compiles the C sources again if the flags change: it does not know of the patches.
+patches=$(cat images/engine/patches/*.patch | cksum | cut -d ' ' -f 1)
 mkdir -p target/engine
 # A C compiler for the crate cc, without its own --target, which zig does not know. It compiles
 # a copy of QuickJS-ng's sources with images/engine/patches applied.
@@ -46,7 +48,7 @@ echo "engine: compiling QuickJS-ng to WebAssembly (about a minute)" >&2
 RQUICKJS_SYS_NO_WASI_SDK=1 \
   CC_wasm32_wasip1="$PWD/target/engine/cc" \
   AR_wasm32_wasip1="$PWD/target/engine/ar" \
-  CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext" \
+  CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext -DSSR_PATCHES=$patches" \
   RUSTFLAGS="-C link-arg=-zstack-size=$stack" \
   cargo rustc --quiet --profile guest --target wasm32-wasip1 --package ssr-engine --crate-type cdylib
 install -m 644 target/wasm32-wasip1/guest/ssr_engine.wasm "$out"

@@ -26,8 +26,10 @@ export function format(args) {
           return json(arg);
         case '%c':
           return '';
-        default:
+        case '%o':
           return inspect(arg, 4);
+        default:
+          return inspect(arg);
       }
     });
     rest = args.slice(next);

@@ -1,5 +1,5 @@
-// Shows any value as text, in the form that Node's util.inspect gives it. It never throws and
-// runs no code of the site's: getters are named, not called.
+// Shows any value as text, in the form that Node's util.inspect gives it. It never throws.
+// Getters are named, not called, except for that of a class's `Symbol.toStringTag`.
 
 import * as classes from './interfaces.js';
 
@@ -247,11 +247,8 @@ function describe(value, name) {
   }
   const special = describeBuiltIn(value, name);
   if (special) return { hidden, prefix: name ?? '', ...special };
-  const tag = Object.hasOwn(value, Symbol.toStringTag)
-    ? ''
-    : dataProperty(value, Symbol.toStringTag);
-  const tagged =
-    typeof tag === 'string' && tag !== '' && tag !== name ? ` [${tag}]` : '';
+  const tag = inheritedTag(value);
+  const tagged = tag !== '' && tag !== name ? ` [${tag}]` : '';
   const prefix =
     name === null
       ? `[Object: null prototype]${tagged}`
@@ -259,6 +256,17 @@ function describe(value, name) {
         ? ''
         : name + tagged;
   return { hidden, prefix };
+}
+
+/** What a class calls its objects beside its name. */
+function inheritedTag(value) {
+  if (Object.hasOwn(value, Symbol.toStringTag)) return '';
+  try {
+    const tag = value[Symbol.toStringTag];
+    return typeof tag === 'string' ? tag : '';
+  } catch {
+    return '';
+  }
 }
 
 function describeFunction(value) {

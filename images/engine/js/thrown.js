@@ -1,5 +1,4 @@
-// What was thrown, as text for the log. Whatever it is, describing it neither throws nor runs
-// code of the site's.
+// What was thrown, as text for the log. Whatever it is, describing it does not throw.
 
 import { errorText, inspect, isError, plainText } from './inspect.js';
 
