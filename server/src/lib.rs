@@ -20,6 +20,7 @@ mod run;
 pub mod settings;
 mod target;
 
+pub use assets::has_outlet;
 pub use code_source::{CodeProvider, CodeSource};
 pub use net::STOP_SIGNALS;
 pub use run::{SiteSource, run, serve};

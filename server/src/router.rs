@@ -93,11 +93,7 @@ impl Router {
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match self.assets.find(path) {
             Found::Asset(asset) if is_read => {
-                let immutable = match &self.immutable {
-                    Immutable::ByName => asset.has_hash,
-                    Immutable::Nothing => false,
-                    Immutable::Below(prefix) => path.starts_with(prefix),
-                };
+                let immutable = self.immutable.covers(path, || asset.has_hash);
                 match assets::respond(&asset, &request, immutable) {
                     Ok(Sent::Response(response)) => response,
                     Ok(Sent::Refused) => error_page(StatusCode::NOT_FOUND, id),
@@ -119,11 +115,8 @@ impl Router {
     /// Answers a request for whose path there is no file. `url` is the request's whole URL.
     async fn without_asset(&self, request: Request<RequestBody>, url: &str, id: &str) -> Response<Body> {
         let path = request.uri().path();
-        let of_a_release = match &self.immutable {
-            Immutable::ByName => path.starts_with(HASHED_FILES) || assets::has_hash(path, Evidence::NameOnly),
-            Immutable::Nothing => false,
-            Immutable::Below(prefix) => path.starts_with(prefix),
-        };
+        let by_name = || path.starts_with(HASHED_FILES) || assets::has_hash(path, Evidence::NameOnly);
+        let of_a_release = self.immutable.covers(path, by_name);
         // Not a page: caches would keep it in place of an asset of another release.
         if of_a_release && matches!(*request.method(), Method::GET | Method::HEAD) {
             return error_page(StatusCode::NOT_FOUND, id);

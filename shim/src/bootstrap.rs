@@ -10,7 +10,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use containerd_shim::api::{DeleteRequest, DeleteResponse, ShutdownRequest, WaitRequest};
@@ -57,9 +57,6 @@ const EVENTS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a shim may take for each of the requests that end it.
 const END_REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// How long killed compilers may take to end.
-const COMPILER_END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Exit code of a container whose shim has died: that of a process killed by SIGKILL.
 const KILLED: u32 = 137;
@@ -291,7 +288,8 @@ async fn delete(flags: &Flags) -> Result<()> {
     if bundle.join("config.json").exists() {
         remove_from_kernel(&bundle, &flags.id, &Reaper::start()?).await?;
     }
-    remove_cgroups_of_compilers().await;
+    // Of compilers that were at work for the shim.
+    of_compilers::remove_left_when_ended().await;
     if !address.is_empty() {
         match answers(&address) {
             // If containerd was killed before it told the shim to end, it never will.
@@ -306,15 +304,6 @@ async fn delete(flags: &Flags) -> Result<()> {
     };
     std::io::stdout().write_all(&response.write_to_bytes()?)?;
     Ok(())
-}
-
-/// Removes those of compilers whose shim was killed with them at work. They end a moment
-/// later than their shim.
-async fn remove_cgroups_of_compilers() {
-    let until = Instant::now() + COMPILER_END_TIMEOUT;
-    while !of_compilers::remove_left() && Instant::now() < until {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
 }
 
 /// Makes a running shim forget a container, and end unless it serves other containers of

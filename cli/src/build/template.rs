@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
-
-/// Comments that mark where the page goes, as the engine knows them.
-const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
+use ssr_server::has_outlet;
 
 /// Ids that frameworks' own templates give to the element of the page.
 const USUAL_IDS: [&str; 3] = ["app", "root", "__nuxt"];
@@ -17,7 +15,7 @@ const USUAL_IDS: [&str; 3] = ["app", "root", "__nuxt"];
 /// If it has none, or there is no such element, or that has content already.
 pub fn with_outlet(path: &Path, template: String, outlet: Option<&str>) -> Result<String> {
     let name = path.display();
-    let has_outlet = comments(&template).any(|comment| OUTLETS.contains(&comment));
+    let has_outlet = has_outlet(&template);
     let Some(outlet) = outlet else {
         if has_outlet {
             return Ok(template);
@@ -46,10 +44,6 @@ pub fn with_outlet(path: &Path, template: String, outlet: Option<&str>) -> Resul
         "--outlet '{outlet}': that element of the template '{name}' is not empty: put <!--ssr-outlet--> where the page goes"
     );
     Ok(format!("{}<!--ssr-outlet-->{inside}", &template[..element]))
-}
-
-fn comments(html: &str) -> impl Iterator<Item = &str> {
-    html.split("<!--").skip(1).map(|rest| rest.split("-->").next().unwrap_or_default().trim())
 }
 
 /// Where the content of the element with this id begins.

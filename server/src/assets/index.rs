@@ -4,21 +4,21 @@
 //! somebody may have put a file since; that costs one system call for each page.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, Metadata};
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
 
 use http::HeaderValue;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use percent_encoding::percent_decode_str;
 
 use super::content_hash::{Evidence, has_hash};
-use super::directory::{Directory, Entry, OpenError};
+use super::directory::{Directory, Entry};
+use super::manifest;
 use super::media_type::media_type;
+use super::template;
+use super::variant::Variant;
 use crate::error::ServeError;
 
 /// The page at the root, if it is a file.
@@ -27,34 +27,8 @@ const ROOT_INDEX: &str = "/index.html";
 /// Content codings of compressed siblings, best first, with their file extensions.
 const CODINGS: [(&str, &str); 3] = [("br", "br"), ("zstd", "zst"), ("gzip", "gz")];
 
-/// Comments that mark where rendered pages go: the root's index.html with one of them is a
-/// template, not a page.
-const OUTLETS: [&str; 2] = ["ssr-outlet", "app-html"];
-
 /// Where Vite puts files whose names have a hash.
 pub const HASHED_FILES: &str = "/assets/";
-
-/// What a Vite build lists its files in, with `build.manifest`.
-const MANIFEST: &str = ".vite/manifest.json";
-
-/// Most bytes of a manifest.
-const MAX_MANIFEST: u64 = 16 << 20;
-
-/// A file on disk.
-#[derive(Debug)]
-pub struct Variant {
-    /// The content coding; `None` for the file itself.
-    pub coding: Option<&'static str>,
-    /// Its path below the directory of assets.
-    path: PathBuf,
-    directory: Arc<Directory>,
-    tag: Mutex<Option<(Stamp, HeaderValue)>>,
-    warned: AtomicBool,
-}
-
-/// What differs if the file is changed or replaced: device, inode, size, and the time of its
-/// last change, which nobody can set.
-type Stamp = (u64, u64, u64, (i64, i64));
 
 /// An asset: a file, its compressed siblings and its media type.
 #[derive(Debug)]
@@ -98,15 +72,18 @@ impl Assets {
         let directory = Arc::new(Directory::open(root).map_err(error)?);
         let mut names = HashSet::new();
         collect(&directory.path, &directory.path, "", &mut names).map_err(error)?;
-        let mut assets =
-            Self { directory: Some(Arc::clone(&directory)), listed: listed(&directory), ..Self::default() };
+        let mut assets = Self {
+            directory: Some(Arc::clone(&directory)),
+            listed: manifest::listed(&directory),
+            ..Self::default()
+        };
         let mut by_path = HashMap::new();
         for name in &names {
             if is_sibling(name, |file| names.contains(file)) {
                 continue;
             }
             let asset = assets.asset(&directory, name, |sibling| names.contains(sibling));
-            if name == ROOT_INDEX && is_template(&asset.variants[0])? {
+            if name == ROOT_INDEX && template::is_template(&asset.variants[0].read()?) {
                 assets.has_template = true;
                 continue;
             }
@@ -118,15 +95,12 @@ impl Assets {
 
     /// The asset of a file, with those of its siblings that exist.
     fn asset(&self, directory: &Arc<Directory>, name: &str, exists: impl Fn(&str) -> bool) -> Asset {
-        let variant = |ending: &str, coding| Variant {
-            coding,
-            path: PathBuf::from(format!("{}{ending}", name.trim_start_matches('/'))),
-            directory: Arc::clone(directory),
-            tag: Mutex::new(None),
-            warned: AtomicBool::new(false),
+        let variant = |ending: &str, coding| {
+            let path = PathBuf::from(format!("{}{ending}", name.trim_start_matches('/')));
+            Variant::new(directory, path, coding)
         };
         let file = variant("", None);
-        let media_type = media_type(&file.path);
+        let media_type = media_type(file.path());
         let siblings = CODINGS.into_iter().filter_map(|(coding, ending)| {
             let ending = format!(".{ending}");
             exists(&format!("{name}{ending}")).then(|| variant(&ending, Some(coding)))
@@ -154,14 +128,15 @@ impl Assets {
         }
         if let Some(directory) = path.strip_suffix('/') {
             let index = format!("{directory}/index.html");
-            return self.known(&index).or_else(|| self.discover(&index)).map_or(Found::Nothing, Found::Asset);
+            let found = self.known(&index).or_else(|| self.discover(&index));
+            return found.map_or(Found::Nothing, Found::Asset);
         }
         let index = format!("{path}/index.html");
         if self.known(&index).is_some() {
             return Found::Directory;
         }
         match self.look(&path) {
-            Some(Entry::File) => self.discover(&path).map_or(Found::Nothing, Found::Asset),
+            Some(Entry::File) => self.add(&path).map_or(Found::Nothing, Found::Asset),
             Some(Entry::Directory) if self.discover(&index).is_some() => Found::Directory,
             _ => Found::Nothing,
         }
@@ -189,16 +164,25 @@ impl Assets {
         below.split('/').all(shown).then(|| directory.look(Path::new(below)))?
     }
 
-    /// Adds a file that was not there at the start.
+    /// Adds a file that was not there at the start, if there is one.
     fn discover(&self, name: &str) -> Option<Arc<Asset>> {
-        let is_file = |name: &str| self.look(name) == Some(Entry::File);
-        if (name == ROOT_INDEX && self.has_template) || !is_file(name) || is_sibling(name, is_file) {
+        self.is_file(name).then(|| self.add(name))?
+    }
+
+    /// Adds a file that is there, unless it is no asset of its own.
+    fn add(&self, name: &str) -> Option<Arc<Asset>> {
+        let is_template = name == ROOT_INDEX && self.has_template;
+        if is_template || is_sibling(name, |file| self.is_file(file)) {
             return None;
         }
         let directory = self.directory.as_ref()?;
-        let asset = Arc::new(self.asset(directory, name, is_file));
+        let asset = Arc::new(self.asset(directory, name, |file| self.is_file(file)));
         self.by_path.write().insert(name.to_owned(), Arc::clone(&asset));
         Some(asset)
+    }
+
+    fn is_file(&self, name: &str) -> bool {
+        self.look(name) == Some(Entry::File)
     }
 }
 
@@ -208,118 +192,6 @@ fn is_sibling(name: &str, exists: impl Fn(&str) -> bool) -> bool {
         let file = name.strip_suffix(ending).and_then(|rest| rest.strip_suffix('.'));
         file.is_some_and(&exists)
     })
-}
-
-/// The files that a Vite build's manifest lists, by their paths in a URL without the base. None
-/// if there is no manifest.
-fn listed(directory: &Directory) -> HashSet<String> {
-    let Ok((file, _)) = directory.open_file(Path::new(MANIFEST)) else { return HashSet::new() };
-    let manifest: Result<HashMap<String, ManifestEntry>, _> =
-        serde_json::from_reader(io::BufReader::new(file.take(MAX_MANIFEST)));
-    match manifest {
-        Ok(entries) => entries
-            .into_values()
-            .flat_map(|entry| entry.file.into_iter().chain(entry.css).chain(entry.assets))
-            .map(|file| format!("/{file}"))
-            .collect(),
-        Err(error) => {
-            log::warn!("assets: {MANIFEST} is not a manifest of Vite's: {error}");
-            HashSet::new()
-        }
-    }
-}
-
-/// What a manifest says of one source file.
-#[derive(serde::Deserialize)]
-struct ManifestEntry {
-    file: Option<String>,
-    #[serde(default)]
-    css: Vec<String>,
-    #[serde(default)]
-    assets: Vec<String>,
-}
-
-impl Variant {
-    /// Opens it.
-    pub fn open(&self) -> Result<(File, Metadata), OpenError> {
-        self.directory.open_file(&self.path)
-    }
-
-    /// When its content was changed, by its own account.
-    pub fn modified(&self) -> Option<SystemTime> {
-        self.directory.modified(&self.path)
-    }
-
-    /// Its whole path.
-    pub fn full_path(&self) -> PathBuf {
-        self.directory.path.join(&self.path)
-    }
-
-    /// Logs why it is not sent: once, for it may be asked for very often.
-    pub fn warn_once(&self, error: &OpenError) {
-        if !self.warned.swap(true, Ordering::Relaxed) {
-            log::warn!("assets: {} is answered 404: {error}", self.full_path().display());
-        }
-    }
-
-    /// A strong entity tag: a hash of the content, computed once for each content. (Times and
-    /// sizes alone do not tell releases apart: all files of an image layer may bear the same
-    /// time.) The arguments are what [`open`](Self::open) returned.
-    pub fn tag(&self, mut file: &File, metadata: &Metadata) -> io::Result<HeaderValue> {
-        let changed = (metadata.ctime(), metadata.ctime_nsec());
-        let stamp = (metadata.dev(), metadata.ino(), metadata.size(), changed);
-        if let Some((of, tag)) = &*self.tag.lock()
-            && *of == stamp
-        {
-            return Ok(tag.clone());
-        }
-        let mut hash = xxhash_rust::xxh3::Xxh3::new();
-        let mut buffer = vec![0; 64 << 10];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                read => hash.update(&buffer[..read]),
-            }
-        }
-        let tag =
-            HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
-        *self.tag.lock() = Some((stamp, tag.clone()));
-        Ok(tag)
-    }
-}
-
-/// Whether an index.html is a template for rendered pages: it has an outlet, or its body shows
-/// nothing before a script fills it, as the one of a client build. The module renders that page.
-fn is_template(file: &Variant) -> Result<bool, ServeError> {
-    let error = |source| ServeError::Read { what: "the asset", path: file.full_path(), source };
-    let mut bytes = Vec::new();
-    let (mut file, _) = file.open().map_err(|reason| error(io::Error::other(reason)))?;
-    file.read_to_end(&mut bytes).map_err(error)?;
-    let text = String::from_utf8_lossy(&bytes);
-    let has_outlet = text.split("<!--").skip(1).any(|comment| {
-        let name = comment.split("-->").next().unwrap_or_default().trim();
-        OUTLETS.contains(&name)
-    });
-    Ok(has_outlet || shows_nothing(&text))
-}
-
-/// Whether a page with scripts has neither text nor pictures in its body.
-fn shows_nothing(html: &str) -> bool {
-    let lower = html.to_ascii_lowercase();
-    let body = lower.find("<body").map_or(lower.as_str(), |start| &lower[start..]);
-    let mut rest = body.to_owned();
-    for (start, end) in
-        [("<!--", "-->"), ("<script", "</script>"), ("<style", "</style>"), ("<noscript", "</noscript>")]
-    {
-        while let Some(from) = rest.find(start) {
-            let to = rest[from..].find(end).map_or(rest.len(), |to| from + to + end.len());
-            rest.replace_range(from..to, "");
-        }
-    }
-    let shown = ["<img", "<svg", "<canvas", "<iframe", "<video", "<input", "<button", "<object", "<embed"];
-    let text: String =
-        rest.split('<').filter_map(|part| part.split_once('>')).map(|(_, text)| text).collect();
-    lower.contains("<script") && text.trim().is_empty() && !shown.iter().any(|tag| rest.contains(tag))
 }
 
 /// Collects the paths of the files below `directory`: below `base`, with a slash at the

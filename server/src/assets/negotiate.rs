@@ -5,7 +5,8 @@ use std::iter;
 
 use http::header::{self, HeaderMap};
 
-use super::index::{Asset, Variant};
+use super::index::Asset;
+use super::variant::Variant;
 
 /// The quality of the uncompressed file where the client does not state one: acceptable,
 /// but the last choice.

@@ -1,6 +1,7 @@
 //! The response for an asset: `http-serve` handles conditional requests and ranges; the
 //! caching header depends on the file's path.
 
+use std::fs;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -13,9 +14,10 @@ use http::{Request, Response};
 use http_serve::{BoxError, ChunkedReadFile, Entity};
 
 use super::directory::OpenError;
-use super::index::{Asset, Variant};
+use super::index::Asset;
 use super::negotiate::negotiate;
 use super::ranges;
+use super::variant::Variant;
 use crate::body::{Body, boxed};
 
 type File = ChunkedReadFile<Bytes, BoxError>;
@@ -29,13 +31,33 @@ struct AssetEntity {
 impl AssetEntity {
     fn open(asset: &Asset, variant: &Variant) -> Result<Self, OpenError> {
         let (file, metadata) = variant.open()?;
-        let tag = variant.tag(&file, &metadata)?;
+        Self::new(asset, variant, file, &metadata)
+    }
+
+    /// A compressed sibling; `None` if it is older than the file, which was changed without
+    /// it. Whatever else is the matter with it, there is the file itself.
+    fn of_sibling(asset: &Asset, sibling: &Variant) -> Option<Self> {
+        let (file, metadata) = sibling.open().ok()?;
+        let is_stale = match (metadata.modified().ok(), asset.variants[0].modified()) {
+            (Some(sibling), Some(file)) => sibling < file,
+            _ => false,
+        };
+        if is_stale { None } else { Self::new(asset, sibling, file, &metadata).ok() }
+    }
+
+    fn new(
+        asset: &Asset,
+        variant: &Variant,
+        file: fs::File,
+        metadata: &fs::Metadata,
+    ) -> Result<Self, OpenError> {
+        let tag = variant.tag(&file, metadata)?;
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, asset.media_type.clone());
         if let Some(coding) = variant.coding {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
         }
-        Ok(Self { file: File::new_with_metadata(file, &metadata, headers)?, tag })
+        Ok(Self { file: File::new_with_metadata(file, metadata, headers)?, tag })
     }
 }
 
@@ -82,21 +104,16 @@ pub enum Sent {
 /// content.
 pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::Result<Sent> {
     let variant = negotiate(asset, request.headers());
+    let file = &asset.variants[0];
     let opened = tokio::task::block_in_place(|| {
-        let file = &asset.variants[0];
-        if variant.coding.is_some() && !is_stale(variant, file) {
-            // Whatever is the matter with it, there is the file itself.
-            if let Ok(entity) = AssetEntity::open(asset, variant) {
-                return Ok(entity);
-            }
-        }
-        AssetEntity::open(asset, file).map_err(|error| (file, error))
+        let sibling = variant.coding.and_then(|_| AssetEntity::of_sibling(asset, variant));
+        sibling.map_or_else(|| AssetEntity::open(asset, file), Ok)
     });
     let entity = match opened {
         Ok(entity) => entity,
-        Err((_, OpenError::System(error))) => return Err(error),
-        Err((_, OpenError::Gone)) => return Ok(Sent::Gone),
-        Err((file, error)) => {
+        Err(OpenError::System(error)) => return Err(error),
+        Err(OpenError::Gone) => return Ok(Sent::Gone),
+        Err(error) => {
             file.warn_once(&error);
             return Ok(Sent::Refused);
         }
@@ -114,12 +131,4 @@ pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::R
         headers.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
     }
     Ok(Sent::Response(response))
-}
-
-/// Whether a compressed sibling is older than the file, which was changed without it.
-fn is_stale(sibling: &Variant, file: &Variant) -> bool {
-    match (sibling.modified(), file.modified()) {
-        (Some(sibling), Some(file)) => sibling < file,
-        _ => false,
-    }
 }

@@ -44,6 +44,17 @@ pub enum Immutable {
     Below(String),
 }
 
+impl Immutable {
+    /// Whether the file at `path` is one of them; `by_name` says whether its name has a hash.
+    pub fn covers(&self, path: &str, by_name: impl FnOnce() -> bool) -> bool {
+        match self {
+            Self::ByName => by_name(),
+            Self::Nothing => false,
+            Self::Below(prefix) => path.starts_with(prefix),
+        }
+    }
+}
+
 pub fn immutable(value: &str) -> Option<Immutable> {
     match value {
         "auto" => Some(Immutable::ByName),

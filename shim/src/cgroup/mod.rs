@@ -116,9 +116,10 @@ impl Cgroup {
         self.manager()?.apply(&options).context("cannot set the container's limits")
     }
 
-    /// Kills all its processes and removes it.
-    pub fn remove(&self) -> Result<()> {
-        if let Some(scope) = self.scope.as_ref().filter(|_| self.check_manager().is_err()) {
+    /// Kills all its processes and removes it. `reachable` says whether its manager can be
+    /// asked; see [`Self::check_manager`].
+    pub fn remove(&self, reachable: bool) -> Result<()> {
+        if let Some(scope) = self.scope.as_ref().filter(|_| !reachable) {
             return remove_scope(scope);
         }
         let Ok(manager) = self.manager() else { return Ok(()) };

@@ -4,6 +4,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use libcgroups::common::{
@@ -23,6 +24,10 @@ const PARENT: &str = "ssr-compilers";
 /// Most threads of a compiler beside its first, however many processors there are.
 pub const MAX_THREADS: usize = 15;
 
+/// How long killed compilers may take to end, and how often to look.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+const END_RETRY: Duration = Duration::from_millis(50);
+
 /// Processor shares, of which a container has 1024 unless it asks for others.
 const CPU_SHARES: u64 = 102;
 
@@ -37,7 +42,7 @@ impl CompilerCgroup {
     /// Those that killed processes have left are removed.
     pub fn create() -> Result<Self> {
         remove_left();
-        let name = name_for(std::process::id())?;
+        let name = format!("{}-{}", std::process::id(), pid_namespace()?);
         manager(&name).map(|_| Self { name })
     }
 
@@ -65,20 +70,10 @@ impl Drop for CompilerCgroup {
     }
 }
 
-/// The name of the cgroup of a compiler that the process of this pid has started. A pid is
-/// one in its namespace only, and several of those can share the cgroups.
-fn name_for(pid: u32) -> Result<String> {
-    let namespace = fs::metadata("/proc/self/ns/pid").context("/proc/self/ns/pid")?.ino();
-    Ok(format!("{pid}-{namespace}"))
-}
-
-/// Removes the cgroup that a process of this pid has left when it was killed. Its compiler
-/// ends a moment later. `true` if there is none now.
-pub fn remove_left_by(pid: u32) -> bool {
-    let Ok(name) = name_for(pid) else { return true };
-    let left: Vec<PathBuf> =
-        all().filter(|directory| directory.ends_with(&name) && fs::remove_dir(directory).is_err()).collect();
-    left.iter().all(|directory| !directory.exists())
+/// This process's PID namespace, which a cgroup's name has after the pid of the compiler's
+/// parent: several namespaces can share the cgroups.
+fn pid_namespace() -> Result<String> {
+    Ok(fs::metadata("/proc/self/ns/pid").context("/proc/self/ns/pid")?.ino().to_string())
 }
 
 /// Moves this process into the cgroup, and limits it.
@@ -123,20 +118,29 @@ fn manager(name: &str) -> Result<AnyCgroupManager> {
     create_cgroup_manager(config).context("cannot find the compiler's cgroup")
 }
 
+/// Removes the cgroups of compilers whose parents were killed, for as long as such compilers
+/// may take to end.
+pub async fn remove_left_when_ended() {
+    let until = Instant::now() + END_TIMEOUT;
+    while !remove_left() && Instant::now() < until {
+        tokio::time::sleep(END_RETRY).await;
+    }
+}
+
 /// Removes the cgroups of compilers whose parents were killed, and the empty ones of other
 /// PID namespaces, whose parents cannot be seen from here. `true` if none of a killed parent
 /// is left: its compiler ends a moment later, and the kernel removes empty cgroups only.
-pub fn remove_left() -> bool {
-    let Ok(own) = name_for(0) else { return true };
+fn remove_left() -> bool {
+    let Ok(own) = pid_namespace() else { return true };
     let mut removed = true;
     for directory in all() {
         let name = directory.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let parent = name.split_once('-').filter(|(_, namespace)| own == format!("0-{namespace}"));
-        let killed = parent.map(|(pid, _)| !Path::new("/proc").join(pid).exists());
-        if killed != Some(false) {
-            let left = fs::remove_dir(&directory).is_err() && directory.exists();
-            removed &= !(left && killed == Some(true));
+        let parent = name.split_once('-').filter(|(_, namespace)| *namespace == own).map(|(pid, _)| pid);
+        if parent.is_some_and(|pid| Path::new("/proc").join(pid).exists()) {
+            continue;
         }
+        let stays = fs::remove_dir(&directory).is_err() && directory.exists();
+        removed &= !(stays && parent.is_some());
     }
     removed
 }

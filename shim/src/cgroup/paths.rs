@@ -68,7 +68,11 @@ pub fn number(file: &Path) -> u64 {
 
 /// The number after a key in a file of keys and numbers; 0 if there is none.
 pub fn keyed(file: &Path, key: &str) -> u64 {
-    let text = fs::read_to_string(file).unwrap_or_default();
+    keyed_in(&fs::read_to_string(file).unwrap_or_default(), key)
+}
+
+/// The same in the text of such a file, of which several numbers are needed.
+pub fn keyed_in(text: &str, key: &str) -> u64 {
     let mut lines = text.lines().filter_map(|line| line.split_once(' '));
     lines.find(|(name, _)| *name == key).and_then(|(_, value)| value.trim().parse().ok()).unwrap_or(0)
 }

@@ -4,7 +4,6 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -17,10 +16,6 @@ use crate::reaper::Reaper;
 
 /// Exit codes above this one are those of signals.
 const SIGNALLED: u32 = 128;
-
-/// How often, and how many times, to try to remove the cgroup of a compiler that is ending.
-const CGROUP_RETRY: Duration = Duration::from_millis(50);
-const CGROUP_ATTEMPTS: usize = 40;
 
 /// The process that provides code to one process of a container. It ends when this is
 /// dropped, if it has not before.
@@ -44,11 +39,8 @@ impl Provider {
         tokio::spawn(async move {
             // Fails if nothing is reaped any more. A process that ends by itself leaves nothing.
             let killed = exit.await.is_ok_and(|exit| exit.code > SIGNALLED);
-            for _ in 0..if killed { CGROUP_ATTEMPTS } else { 0 } {
-                if of_compilers::remove_left_by(pid.unsigned_abs()) {
-                    break;
-                }
-                tokio::time::sleep(CGROUP_RETRY).await;
+            if killed {
+                of_compilers::remove_left_when_ended().await;
             }
             // The container runs now, and the shim mostly waits.
             memory_trim::trim_after_start().await;

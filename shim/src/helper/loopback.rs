@@ -10,13 +10,11 @@ use anyhow::{Context, Result, anyhow};
 use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use nix::sched::{CloneFlags, setns};
 
+use crate::oci::spec::namespace;
+
 /// Whether the container gets a network namespace that nobody has prepared.
 pub fn is_ours(spec: &Spec) -> bool {
-    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
-    namespaces
-        .into_iter()
-        .flatten()
-        .any(|namespace| namespace.typ() == LinuxNamespaceType::Network && namespace.path().is_none())
+    namespace(spec, LinuxNamespaceType::Network).is_some_and(|namespace| namespace.path().is_none())
 }
 
 /// Switches it on in the network of a process, as runc does: `ssr health` asks there.

@@ -39,7 +39,7 @@ pub fn delete(bundle: &Path, id: &str, systemd: bool) -> Result<Done> {
         _ => Ok(()),
     };
     let removed = removed.context("cannot remove the container");
-    let swept = cgroup.as_ref().map_or(Ok(()), Cgroup::remove);
+    let swept = cgroup.as_ref().map_or(Ok(()), |cgroup| cgroup.remove(reachable));
     let unmounted = unmount_all(bundle);
     waited.and(unmounted)?;
     let Err(error) = removed.and(swept) else { return Ok(Done::Nothing) };

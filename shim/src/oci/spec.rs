@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Mount, Spec};
 
 /// Reads a bundle's config.json.
 pub fn load(bundle: &Path) -> Result<Spec> {
@@ -23,6 +23,12 @@ pub fn is_bind(mount: &Mount) -> bool {
         || mount.options().iter().flatten().any(|option| option == "bind" || option == "rbind")
 }
 
+/// The namespace of a kind that the container gets; `None` if it has the node's.
+pub fn namespace(spec: &Spec, kind: LinuxNamespaceType) -> Option<&LinuxNamespace> {
+    let namespaces = spec.linux().as_ref()?.namespaces().as_deref()?;
+    namespaces.iter().find(|namespace| namespace.typ() == kind)
+}
+
 /// The PID namespace of the container's processes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PidNamespace {
@@ -37,9 +43,7 @@ pub enum PidNamespace {
 impl PidNamespace {
     /// The one that the configuration asks for.
     pub fn of(spec: &Spec) -> Self {
-        let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_deref());
-        let mut all = namespaces.unwrap_or_default().iter();
-        match all.find(|namespace| namespace.typ() == LinuxNamespaceType::Pid) {
+        match namespace(spec, LinuxNamespaceType::Pid) {
             None => Self::Host,
             Some(namespace) if namespace.path().is_some() => Self::Joined,
             Some(_) => Self::Own,

@@ -10,7 +10,7 @@ use containerd_shim::protos::cgroups::metrics::{
 };
 
 use super::{huge_pages, some};
-use crate::cgroup::paths::{Controllers, keyed, number};
+use crate::cgroup::paths::{Controllers, keyed_in, number};
 
 /// The directories of cgroup v1 controllers.
 pub struct ControllersV1 {
@@ -46,10 +46,11 @@ impl ControllersV1 {
             per_cpu: numbers(&self.cpuacct.join("cpuacct.usage_percpu")),
             ..CPUUsage::default()
         };
+        let cpu_stat = text(&self.cpu.join("cpu.stat"));
         let throttling = Throttle {
-            periods: keyed(&self.cpu.join("cpu.stat"), "nr_periods"),
-            throttled_periods: keyed(&self.cpu.join("cpu.stat"), "nr_throttled"),
-            throttled_time: keyed(&self.cpu.join("cpu.stat"), "throttled_time"),
+            periods: keyed_in(&cpu_stat, "nr_periods"),
+            throttled_periods: keyed_in(&cpu_stat, "nr_throttled"),
+            throttled_time: keyed_in(&cpu_stat, "throttled_time"),
             ..Throttle::default()
         };
         let cpu = CPUStat { usage: some(usage), throttling: some(throttling), ..CPUStat::default() };
@@ -58,10 +59,11 @@ impl ControllersV1 {
             limit: number(&self.pids.join("pids.max")),
             ..PidsStat::default()
         };
+        let oom_control = text(&self.memory.join("memory.oom_control"));
         let oom = MemoryOomControl {
-            oom_kill_disable: keyed(&self.memory.join("memory.oom_control"), "oom_kill_disable"),
-            under_oom: keyed(&self.memory.join("memory.oom_control"), "under_oom"),
-            oom_kill: keyed(&self.memory.join("memory.oom_control"), "oom_kill"),
+            oom_kill_disable: keyed_in(&oom_control, "oom_kill_disable"),
+            under_oom: keyed_in(&oom_control, "under_oom"),
+            oom_kill: keyed_in(&oom_control, "oom_kill"),
             ..MemoryOomControl::default()
         };
         Metrics {
@@ -76,7 +78,8 @@ impl ControllersV1 {
     }
 
     fn memory(&self) -> MemoryStat {
-        let stat = |key| keyed(&self.memory.join("memory.stat"), key);
+        let memory_stat = text(&self.memory.join("memory.stat"));
+        let stat = |key| keyed_in(&memory_stat, key);
         let entry = |prefix: &str| {
             some(MemoryEntry {
                 usage: number(&self.memory.join(format!("{prefix}.usage_in_bytes"))),
@@ -126,10 +129,11 @@ impl ControllersV1 {
             ..MemoryStat::default()
         }
     }
+
     /// What it has read and written. Which files have it depends on the kernel and on the
     /// disk's scheduler; those of other schedulers exist and are empty.
     fn blkio(&self) -> BlkIOStat {
-        let names = device_names(&fs::read_to_string("/proc/partitions").unwrap_or_default());
+        let names = device_names(&text(Path::new("/proc/partitions")));
         let entries = |counter: &str| {
             let files = [
                 format!("blkio.bfq.{counter}_recursive"),
@@ -169,10 +173,14 @@ impl ControllersV1 {
     }
 }
 
+/// What is in a file; nothing if there is none.
+fn text(file: &Path) -> String {
+    fs::read_to_string(file).unwrap_or_default()
+}
+
 /// The numbers in a file.
 fn numbers(file: &Path) -> Vec<u64> {
-    let text = fs::read_to_string(file).unwrap_or_default();
-    text.split_whitespace().filter_map(|number| number.parse().ok()).collect()
+    text(file).split_whitespace().filter_map(|number| number.parse().ok()).collect()
 }
 
 /// The names of block devices in `/proc/partitions`, by their numbers.

@@ -85,9 +85,10 @@ fn huge_pages(directory: &Path) -> Vec<HugeTlbStat> {
     let of_size = |size: String| {
         let file = |name: &str| directory.join(format!("hugetlb.{size}.{name}"));
         let limit = fs::read_to_string(file("max")).unwrap_or_default();
+        let limit = limit.trim();
         HugeTlbStat {
             current: number(&file("current")),
-            max: if limit.trim() == "max" { u64::MAX } else { number(&file("max")) },
+            max: if limit == "max" { u64::MAX } else { limit.parse().unwrap_or(0) },
             failcnt: keyed(&file("events"), "max"),
             pagesize: size,
             ..HugeTlbStat::default()

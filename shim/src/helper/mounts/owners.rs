@@ -12,6 +12,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, fork};
 
+use crate::signals::end_with_parent;
+
 /// The owners of files: which one in the container each one on disk is.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Owners {
@@ -47,10 +49,11 @@ impl Owners {
     /// A user namespace that has these. No process is in it.
     pub fn namespace(&self) -> Result<OwnedFd> {
         let (report, ready) = nix::unistd::pipe()?;
-        // SAFETY: the helper has a single thread, and the child only makes system calls.
+        let helper = nix::unistd::getpid().to_string();
+        // SAFETY: the helper has a single thread.
         match unsafe { fork() }? {
             ForkResult::Child => {
-                if unshare(CloneFlags::CLONE_NEWUSER).is_ok() {
+                if end_with_parent(&helper).is_ok() && unshare(CloneFlags::CLONE_NEWUSER).is_ok() {
                     let _ = nix::unistd::write(&ready, b"1");
                 }
                 drop((report, ready));

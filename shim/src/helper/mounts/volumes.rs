@@ -10,7 +10,7 @@ use nix::mount::MsFlags;
 use super::owners::Owners;
 use super::root::{ROOT, VOLUMES};
 use super::tree::{Depth, attach, detached, make_private, map};
-use crate::oci::spec::{is_bind, receives};
+use crate::oci::spec::{is_bind, namespace, receives};
 
 /// Mounts these in the bundle, and lets the configuration name them there:
 ///
@@ -21,8 +21,7 @@ use crate::oci::spec::{is_bind, receives};
 ///   one propagation for all.
 pub fn prepare(bundle: &Path, spec: &mut Spec) -> Result<()> {
     let linux = spec.linux().as_ref();
-    let namespaces = linux.and_then(|linux| linux.namespaces().clone()).unwrap_or_default();
-    let own_users = namespaces.iter().any(|namespace| namespace.typ() == LinuxNamespaceType::User);
+    let own_users = namespace(spec, LinuxNamespaceType::User).is_some();
     let of_container = Owners {
         uids: linux.and_then(|linux| linux.uid_mappings().clone()).unwrap_or_default(),
         gids: linux.and_then(|linux| linux.gid_mappings().clone()).unwrap_or_default(),
