@@ -68,6 +68,13 @@ impl Directory {
         }
     }
 
+    /// Whether no directory on the way to `path` is a link. By links, one file has paths
+    /// without number, and hidden files have some that are not.
+    pub fn is_direct(&self, path: &Path) -> bool {
+        let parent = self.path.join(path.parent().unwrap_or(Path::new("")));
+        fs::canonicalize(&parent).is_ok_and(|real| real == parent)
+    }
+
     /// When the file at `path` below the directory was changed last.
     pub fn modified(&self, path: &Path) -> Option<SystemTime> {
         self.metadata(path)?.modified().ok()

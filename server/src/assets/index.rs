@@ -176,6 +176,9 @@ impl Assets {
             return None;
         }
         let directory = self.directory.as_ref()?;
+        if !directory.is_direct(Path::new(name.trim_start_matches('/'))) {
+            return None;
+        }
         let asset = Arc::new(self.asset(directory, name, |file| self.is_file(file)));
         self.by_path.write().insert(name.to_owned(), Arc::clone(&asset));
         Some(asset)
@@ -351,10 +354,18 @@ mod tests {
             fs::write(path, "new").unwrap();
         }
         std::os::unix::fs::symlink("/etc/passwd", root.path().join("out")).unwrap();
+        std::os::unix::fs::symlink(".", root.path().join("loop")).unwrap();
+        std::os::unix::fs::symlink("docs/.hidden", root.path().join("shown")).unwrap();
+        std::os::unix::fs::symlink("docs/index.html", root.path().join("link.html")).unwrap();
         let Found::Asset(asset) = assets.find("/new.txt") else { panic!("no asset") };
         assert_eq!(asset.variants.len(), 2);
         assert!(is_asset(&assets, "/docs/") && is_asset(&assets, "/.well-known/x"));
         assert!(matches!(assets.find("/docs"), Found::Directory));
+        assert!(is_asset(&assets, "/link.html"));
+        for linked in ["/loop/new.txt", "/loop/loop/new.txt", "/shown/x", "/loop/docs/"] {
+            assert!(!is_asset(&assets, linked), "{linked}");
+        }
+        assert!(!matches!(assets.find("/loop/docs"), Found::Directory));
         for hidden in
             ["/.env", "/docs/.hidden/x", "/out", "//new.txt", "/docs/../new.txt", "/", "/index.html"]
         {
