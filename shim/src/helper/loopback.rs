@@ -39,7 +39,7 @@ fn set_up(name: &std::ffi::CStr) -> io::Result<()> {
     // SAFETY: a structure of numbers and bytes, for which zeros are valid.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (place, byte) in request.ifr_name.iter_mut().zip(name.to_bytes_with_nul()) {
-        *place = libc::c_char::from_ne_bytes([byte]);
+        *place = libc::c_char::from_ne_bytes([*byte]);
     }
     // SAFETY: the kernel reads the name and fills in the flags.
     if unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFFLAGS as _, &raw mut request) } < 0 {
