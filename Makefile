@@ -71,6 +71,7 @@ test-fast: build ## Run the tests that need no container
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
 	scripts/setup.sh containerd debian
+	scripts/build-fixtures.sh
 	$(E2E) --test 'ctr_*' --test demo
 	$(call test-in,forky) --test 'docker_*' --test 'containerd*'
 

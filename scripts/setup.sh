@@ -58,7 +58,7 @@ build() {
   command -v cargo >/dev/null || die "cargo is missing: install Rust from https://rustup.rs"
   command -v node >/dev/null || die "node is missing: install Node 20 or newer"
   apt_packages gcc libc6-dev libseccomp-dev patch protobuf-compiler libprotobuf-dev python3 python3-venv
-  rust_targets wasm32-wasip1
+  rust_targets wasm32-wasip1 wasm32-wasip2
   scripts/zig-path.sh >/dev/null
 }
 

@@ -1,4 +1,4 @@
-//! `ssr`: builds, serves and packs server-rendered websites.
+//! `ssr`: builds, serves and packs server-rendered websites, and runs WebAssembly programs.
 
 mod build;
 mod cache;
@@ -6,6 +6,7 @@ mod image;
 mod output;
 mod packaging;
 mod progress;
+mod run;
 mod serve;
 
 use std::io::Write as _;
@@ -33,6 +34,8 @@ enum Command {
     Build(build::BuildArgs),
     /// Serve a site on this machine, without a container engine
     Serve(serve::ServeArgs),
+    /// Run a WebAssembly program on this machine, without a container engine
+    Run(run::RunArgs),
     /// Pack a module and its assets into an OCI image archive
     Image(image::ImageArgs),
     /// Manage the compiled code kept on a node
@@ -69,6 +72,12 @@ fn run(log: &LogBuffer) -> ExitCode {
                     ExitCode::from(error.exit_code())
                 }
             };
+        }
+        Command::Run(args) => {
+            return run::run(args).unwrap_or_else(|error| {
+                eprintln!("ssr: {error:#}");
+                ExitCode::FAILURE
+            });
         }
         Command::Image(args) => image::run(args),
         Command::Cache(args) => cache::run(args),

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
+use ssr_server::SiteSource;
 use ssr_server::error::ServeError;
 use ssr_server::settings::{RENAMED, Settings, TABLE};
-use ssr_server::{CodeSource, SiteSource};
+use ssr_wasm::code_source::CodeSource;
 
 /// Arguments of `ssr serve`: the module, the assets, and a flag for each setting.
 #[derive(Debug)]

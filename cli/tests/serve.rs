@@ -424,7 +424,7 @@ fn each_reason_not_to_serve_has_its_name_and_exit_code() {
     std::fs::write(directory.path().join("page.html"), "<html>").unwrap();
     for (args, code, says) in [
         (&["serve", "nowhere.wasm"][..], 66, "cannot read the module 'nowhere.wasm'"),
-        (&["serve", "page.html"], 65, "cannot serve the module 'page.html': it is not a WebAssembly module"),
+        (&["serve", "page.html"], 65, "cannot run the module 'page.html': it is not a WebAssembly module"),
         (&["serve", "page.html", "nowhere"], 66, "the directory of assets 'nowhere'"),
         (&["serve", "page.html", "--listen", "nonsense"], 78, "--listen: invalid value 'nonsense'"),
         (&["serve"], 2, "required"),

@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
     use crate::metadata::Key;
-    use ssr_wasm::detect::SiteSection;
+    use ssr_wasm::detect::{Kind, SiteSection};
     use ssr_wasm::interrupt::Interruption;
 
     fn metadata() -> EntryMetadata {
@@ -127,7 +127,7 @@ mod tests {
             target: "amd64".to_owned(),
             render_memory_limit: None,
             interruption: Interruption::Signal,
-            site: SiteSection { abi: 1, built_by: "0.1.0".to_owned() },
+            kind: Kind::Site(SiteSection { abi: 1, built_by: "0.1.0".to_owned() }),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use ssr_wasm::compile::{self, Compiled};
-use ssr_wasm::detect::SiteSection;
+use ssr_wasm::detect::Kind;
 use ssr_wasm::interrupt::Interruption;
 use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
 use ssr_wasm::target::Target;
@@ -33,8 +33,9 @@ pub struct EntryMetadata {
     pub render_memory_limit: Option<usize>,
     /// How its renders are to be interrupted.
     pub interruption: Interruption,
-    /// What the module says about itself.
-    pub site: SiteSection,
+    /// What the module is.
+    #[serde(flatten)]
+    pub kind: Kind,
 }
 
 impl EntryMetadata {
@@ -53,7 +54,7 @@ impl EntryMetadata {
             target: target.name().to_owned(),
             render_memory_limit: target.is_32_bit().then_some(render_memory_limit),
             interruption: compiled.interruption,
-            site: compiled.site.clone(),
+            kind: compiled.kind.clone(),
         }
     }
 

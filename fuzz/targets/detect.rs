@@ -7,7 +7,7 @@ use ssr_wasm::detect;
 fuzz_target!(|input: &[u8]| {
     let _ = detect::check(input);
     let module = [b"\0asm\x01\0\0\0", input].concat();
-    if let Ok(site) = detect::check(&module) {
+    if let Ok(detect::Kind::Site(site)) = detect::check(&module) {
         assert_eq!(site.abi, detect::ABI_VERSION);
     }
 });

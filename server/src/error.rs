@@ -4,6 +4,10 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use ssr_wasi::DirectoryError;
+use ssr_wasm::code_source::SourceError;
+use ssr_wasm::guests::snapshot::LoadError;
+
 use crate::settings::SettingError;
 
 /// Why a site cannot be served. Exit codes are those of sysexits.h.
@@ -24,14 +28,17 @@ pub enum ServeError {
         /// The system's error.
         source: io::Error,
     },
-    /// The module is damaged or not a site.
-    #[error("cannot serve the module '{name}': {reason}")]
+    /// The module is damaged, or none that can be used so.
+    #[error("cannot run the module '{name}': {reason}")]
     Module {
         /// The module's file name.
         name: String,
         /// What is wrong and what to do.
         reason: String,
     },
+    /// A directory cannot be given to a command.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
     /// A setting is invalid.
     #[error(transparent)]
     Setting(#[from] SettingError),
@@ -48,13 +55,30 @@ pub enum ServeError {
     Internal(String),
 }
 
+impl From<SourceError> for ServeError {
+    fn from(error: SourceError) -> Self {
+        match error {
+            SourceError::Read { path, source } => Self::Read { what: "the module", path, source },
+            SourceError::Module { name, reason } => Self::Module { name, reason },
+        }
+    }
+}
+
 impl ServeError {
+    /// Why the module called `name` was not loaded.
+    pub(crate) fn of_load(name: &str, error: LoadError) -> Self {
+        match error {
+            LoadError::Module(reason) => Self::Module { name: name.to_owned(), reason },
+            LoadError::Internal(reason) => Self::Internal(reason),
+        }
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) => 64,
             Self::Module { .. } => 65,
-            Self::Read { .. } => 66,
+            Self::Read { .. } | Self::Directory(_) => 66,
             Self::Listen { .. } => 69,
             Self::Internal(_) => 70,
             Self::Setting(_) => 78,

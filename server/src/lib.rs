@@ -2,12 +2,12 @@
 //! Knows nothing of containers: the shim and `ssr serve` use it alike.
 //!
 //! A request's way through the modules: [`net`] accepts it, [`router`] decides, [`assets`]
-//! or [`pages`] answers.
+//! or [`pages`] answers. A module that answers no requests but runs once is a [`Command`].
 
 mod access_log;
 mod assets;
 mod body;
-mod code_source;
+mod command;
 mod container_memory;
 pub mod error;
 pub mod log_buffer;
@@ -21,6 +21,6 @@ pub mod settings;
 mod target;
 
 pub use assets::has_outlet;
-pub use code_source::{CodeProvider, CodeSource};
+pub use command::{Command, is_command, run_command, split_function};
 pub use net::STOP_SIGNALS;
 pub use run::{SiteSource, run, serve};

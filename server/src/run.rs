@@ -3,13 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use ssr_wasi::Grants;
+use ssr_wasi::handler::Handler;
+use ssr_wasm::code_source::{Code, CodeSource, Source};
+use ssr_wasm::detect::Kind;
+use ssr_wasm::guests::Guest;
 use ssr_wasm::guests::snapshot::Site;
 use ssr_wasm::memory_trim;
 use ssr_wasm::pool::RenderPool;
 use tokio::net::TcpListener;
 
 use crate::assets::Assets;
-use crate::code_source::CodeSource;
 use crate::container_memory;
 use crate::error::ServeError;
 use crate::net::{self, StopSignals};
@@ -113,20 +117,56 @@ fn prepare(
         );
     }
     let loading = {
-        let limits = settings.limits.clone();
-        std::thread::Builder::new().name("ssr-load".to_owned()).spawn(move || code.load(&module, &limits))
+        let (settings, env) = (settings.clone(), env.clone());
+        let load = move || load(code, &module, &env, &settings);
+        std::thread::Builder::new().name("ssr-load".to_owned()).spawn(load)
     };
     let loading = loading.map_err(|error| {
         ServeError::Internal(format!("cannot start a thread to load the module: {error}"))
     })?;
     let assets = assets.as_deref().map(Assets::index).transpose()?.unwrap_or_default();
-    let site = loading
+    let (guest, backend) = loading
         .join()
         .map_err(|_| ServeError::Internal("the thread that loads the module panicked".to_owned()))??;
-    env.extend(server_variables(&site));
-    let pool = RenderPool::start(Box::new(site), &env, &settings.limits, runtime)
+    env.extend(server_variables(backend));
+    let pool = RenderPool::start(guest, &env, &settings.limits, runtime)
         .map_err(|error| ServeError::Internal(format!("cannot start a render thread: {error}")))?;
     Ok(Arc::new(Router::new(assets, Pages::new(pool, settings), settings)))
+}
+
+/// Loads the module at `path`, which is to answer requests. Returns its back end's name, too.
+fn load(
+    source: CodeSource,
+    path: &str,
+    env: &[(String, String)],
+    settings: &Settings,
+) -> Result<(Box<dyn Guest>, &'static str), ServeError> {
+    let limits = &settings.limits;
+    let kind = source.kind(path)?;
+    let Source { name, code } = source.code(path, limits)?;
+    let failed = |error| ServeError::of_load(&name, error);
+    match kind {
+        Kind::Site(_) => {
+            let site = match code {
+                Code::Compiled(code) => Site::load(&name, code, limits),
+                Code::Bytes(bytes) => Site::compile(&name, &bytes, limits),
+            };
+            let site = site.map_err(failed)?;
+            let backend = site.backend();
+            Ok((Box::new(site), backend))
+        }
+        Kind::Handler => {
+            let grants = Grants { env: env.to_vec(), network: settings.network.clone(), ..Grants::default() };
+            let handler = Handler::load(code, grants, limits).map_err(failed)?;
+            let backend = handler.backend();
+            Ok((Box::new(handler), backend))
+        }
+        Kind::Command | Kind::CommandComponent => {
+            let reason = "it is a program that answers no requests: run it with `ssr run`, or build a site with \
+                          `ssr build`";
+            Err(ServeError::Module { name, reason: reason.to_owned() })
+        }
+    }
 }
 
 async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), ServeError> {
@@ -159,12 +199,12 @@ fn ignored_time_zone(env: &[(String, String)]) -> Option<&str> {
 }
 
 /// Tells the site where it runs.
-fn server_variables(site: &Site) -> Vec<(String, String)> {
+fn server_variables(backend: &str) -> Vec<(String, String)> {
     let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     [
         ("SSR_SERVER", concat!("containerd-shim-ssr/", env!("CARGO_PKG_VERSION"))),
         ("SSR_ARCH", std::env::consts::ARCH),
-        ("SSR_BACKEND", site.backend()),
+        ("SSR_BACKEND", backend),
         ("SSR_HOSTNAME", hostname.trim()),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))

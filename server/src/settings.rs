@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use log::LevelFilter;
+use ssr_wasi::Network;
 use ssr_wasm::limits::Limits;
 
 use crate::container_memory;
@@ -46,6 +47,10 @@ pub struct Settings {
     pub immutable: Immutable,
     /// Whose `X-Forwarded-Proto` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// Whom modules other than sites may talk to.
+    pub network: Network,
+    /// Most memory of a command, in bytes.
+    pub memory_limit: Option<usize>,
     /// What is logged.
     pub log_level: LevelFilter,
     /// Whether each request is logged.
@@ -122,12 +127,13 @@ fn variable_of(flag: &str) -> String {
 
 /// Defaults that depend on the machine.
 const ONE_PER_CORE: &str = "one per core";
+const NO_LIMIT: &str = "the container's";
 const BY_MEMORY: &str = "1024, fewer if the container has less than 512 MiB";
 
 impl Setting {
     /// Whether the default is a value rather than words.
     fn default_is_value(&self) -> bool {
-        ![ONE_PER_CORE, BY_MEMORY].contains(&self.default)
+        ![ONE_PER_CORE, BY_MEMORY, NO_LIMIT].contains(&self.default)
     }
 }
 
@@ -262,6 +268,22 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| v.parse().ok().map(|v| s.trusted_proxies = v),
     },
     Setting {
+        variable: "SSR_NETWORK",
+        flag: "network",
+        default: "none",
+        accepts: ssr_wasi::ACCEPTED_NETWORK,
+        help: "Whom a module that is not a site may talk to",
+        set: |s, v| v.parse().ok().map(|v| s.network = v),
+    },
+    Setting {
+        variable: "SSR_MEMORY_LIMIT",
+        flag: "memory-limit",
+        default: NO_LIMIT,
+        accepts: SIZE,
+        help: "Most memory of a module that runs once",
+        set: |s, v| size(v).map(|v| s.memory_limit = Some(v)),
+    },
+    Setting {
         variable: "SSR_LOG_LEVEL",
         flag: "log-level",
         default: "info",
@@ -308,6 +330,8 @@ impl Default for Settings {
             grace_period: Duration::from_secs(8),
             immutable: Immutable::ByName,
             trusted_proxies: TrustedProxies::default(),
+            network: Network::default(),
+            memory_limit: None,
             log_level: LevelFilter::Info,
             access_log: false,
         }
@@ -356,6 +380,18 @@ impl Settings {
             }
         }
         Ok(settings)
+    }
+}
+
+impl Settings {
+    /// The settings of a module that runs once. Variables of other names are the program's, a
+    /// PORT for example, and so is standard error: unless more is asked for, the log has only
+    /// what goes wrong.
+    pub fn for_command(env: &[(String, String)]) -> Result<Self, SettingError> {
+        let own: Vec<_> = env.iter().filter(|(name, _)| name.starts_with("SSR_")).cloned().collect();
+        let settings = Self::from_env(&own)?;
+        let chosen = own.iter().any(|(name, value)| name == "SSR_LOG_LEVEL" && !value.is_empty());
+        Ok(Self { log_level: if chosen { settings.log_level } else { LevelFilter::Warn }, ..settings })
     }
 }
 

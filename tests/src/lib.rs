@@ -16,4 +16,4 @@ pub mod under_test;
 
 pub use containers::{Container, Exited};
 pub use engines::{Containerd, Docker, cri};
-pub use images::Image;
+pub use images::{Image, compiled_program};

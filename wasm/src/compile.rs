@@ -6,7 +6,7 @@ use std::io;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::detect::{self, SiteSection};
+use crate::detect::{self, Kind};
 use crate::engine;
 use crate::interrupt::Interruption;
 use crate::target::Target;
@@ -20,8 +20,8 @@ pub struct Compiled {
     pub engine: String,
     /// How its renders are to be interrupted.
     pub interruption: Interruption,
-    /// What the module says about itself.
-    pub site: SiteSection,
+    /// What the module is.
+    pub kind: Kind,
 }
 
 /// Compiled code in a file that can be mapped.
@@ -53,11 +53,15 @@ pub fn compile(
     target: Target,
     render_memory_limit: usize,
 ) -> Result<Compiled, String> {
-    let site = detect::check(module)?;
-    let refused =
-        |error: wasmtime::Error| format!("it does not compile: {error:#}; build it again with `ssr build`");
+    let kind = detect::check(module)?;
+    let refused = |error: wasmtime::Error| does_not_compile(&error, &kind);
     let with = |interruption| {
-        engine::for_compiling(target, interruption, render_memory_limit)?.precompile_module(module)
+        let engine = engine::for_compiling(target, interruption, render_memory_limit)?;
+        if kind.is_component() {
+            engine.precompile_component(module)
+        } else {
+            engine.precompile_module(module)
+        }
     };
     let mut interruption = preferred(target);
     let mut code = with(interruption).map_err(refused)?;
@@ -67,7 +71,13 @@ pub fn compile(
         code = with(interruption).map_err(refused)?;
     }
     let engine = compatibility(target, render_memory_limit).map_err(refused)?;
-    Ok(Compiled { code, engine, interruption, site })
+    Ok(Compiled { code, engine, interruption, kind })
+}
+
+/// Why a module does not compile, and what to do.
+pub fn does_not_compile(error: &wasmtime::Error, kind: &Kind) -> String {
+    let advice = if matches!(kind, Kind::Site(_)) { "; build it again with `ssr build`" } else { "" };
+    format!("it does not compile: {error:#}{advice}")
 }
 
 /// The engines whose code this machine can load, as [`compatibility`] names them,

@@ -1,9 +1,15 @@
 //! The wasmtime engine: one configuration for compiling and for running.
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use rustix::mm::MprotectFlags;
+use wasmtime::{
+    Config, CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result,
+};
 
 use crate::interrupt::Interruption;
-use crate::limits::Limits;
+use crate::limits::{DEFAULT_RENDER_MEMORY_LIMIT, Limits};
 use crate::target::Target;
 
 /// Stack for WebAssembly frames, in bytes. It is more than what the JavaScript engine's own
@@ -15,9 +21,73 @@ pub const WASM_STACK: usize = 16 << 20;
 /// by page, which is cheaper than unmapping it and faulting it in again.
 const KEEP_RESIDENT: usize = 4 << 20;
 
+/// Frames of a command's backtrace.
+const BACKTRACE: NonZeroUsize = NonZeroUsize::new(32).unwrap();
+
+/// Instances, tables and memories of one component, at most. A program of several languages has
+/// some ten.
+const PARTS_OF_COMPONENT: u32 = 32;
+const MEMORIES_OF_COMPONENT: u32 = 4;
+
+/// Where instances are.
+#[derive(Clone, Copy)]
+enum Allocation {
+    /// In a pool, with as many slots as renders may run at the same time.
+    Pool { slots: usize },
+    /// The same, for components.
+    ComponentPool { slots: usize },
+    /// Allocated for the one instance that there is.
+    OnDemand,
+}
+
 /// The engine that runs renders on this machine.
 pub fn for_rendering(interruption: Interruption, limits: &Limits) -> Result<Engine> {
-    Engine::new(&config(Target::Host, interruption, limits.render_memory_limit, limits.render_threads)?)
+    let pool = Allocation::Pool { slots: limits.render_threads };
+    Engine::new(&config(Target::Host, interruption, limits.render_memory_limit, pool)?)
+}
+
+/// The engine that runs components that answer requests.
+pub fn for_handlers(interruption: Interruption, limits: &Limits) -> Result<Engine> {
+    let pool = Allocation::ComponentPool { slots: limits.render_threads };
+    let config = config(Target::Host, interruption, limits.render_memory_limit, pool)?;
+    Engine::new(&with_wasi(config))
+}
+
+/// The engine that runs one command.
+pub fn for_commands(interruption: Interruption) -> Result<Engine> {
+    let config = config(Target::Host, interruption, DEFAULT_RENDER_MEMORY_LIMIT, Allocation::OnDemand)?;
+    Engine::new(&with_wasi(config))
+}
+
+/// For programs that are no sites.
+fn with_wasi(mut config: Config) -> Config {
+    config.wasm_backtrace_max_frames(Some(BACKTRACE));
+    config.with_custom_code_memory(Some(Arc::new(PrivateMapping)));
+    config
+}
+
+/// Makes code executable that is in a private mapping of ours: wasmtime changes only its own
+/// mappings, and maps components only by paths.
+struct PrivateMapping;
+
+impl CustomCodeMemory for PrivateMapping {
+    fn required_alignment(&self) -> usize {
+        rustix::param::page_size()
+    }
+
+    fn publish_executable(&self, start: *const u8, length: usize) -> Result<()> {
+        protect(start, length, MprotectFlags::READ | MprotectFlags::EXEC)
+    }
+
+    fn unpublish_executable(&self, start: *const u8, length: usize) -> Result<()> {
+        protect(start, length, MprotectFlags::READ | MprotectFlags::WRITE)
+    }
+}
+
+fn protect(start: *const u8, length: usize, flags: MprotectFlags) -> Result<()> {
+    // SAFETY: wasmtime passes the text of a module's code, whose whole pages belong to it.
+    unsafe { rustix::mm::mprotect(start.cast_mut().cast(), length, flags)? };
+    Ok(())
 }
 
 /// An engine that compiles for `target`. `render_memory_limit` matters to 32-bit
@@ -27,17 +97,17 @@ pub fn for_compiling(
     interruption: Interruption,
     render_memory_limit: usize,
 ) -> Result<Engine> {
-    Engine::new(&config(target, interruption, render_memory_limit, 1)?)
+    Engine::new(&config(target, interruption, render_memory_limit, Allocation::Pool { slots: 1 })?)
 }
 
 /// What is recorded in compiled code depends on the target and the interruption alone
 /// (on 32-bit targets also on the memory limit), so that one process can load what
-/// another has compiled. `slots` are the renders that may run at the same time.
+/// another has compiled.
 fn config(
     target: Target,
     interruption: Interruption,
     render_memory_limit: usize,
-    slots: usize,
+    allocation: Allocation,
 ) -> Result<Config> {
     let mut config = Config::new();
     if let Some(triple) = target.triple() {
@@ -51,20 +121,6 @@ fn config(
     config.async_stack_size(WASM_STACK);
     config.memory_init_cow(true);
     config.epoch_interruption(interruption == Interruption::Epoch);
-    // One slot for each concurrent render: wasmtime's default pool reserves terabytes,
-    // more than the 39-bit address space of a Raspberry Pi.
-    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
-    let mut pool = PoolingAllocationConfig::new();
-    pool.total_core_instances(slots)
-        .total_memories(slots)
-        .total_tables(slots)
-        .max_unused_warm_slots(slots)
-        .max_memory_size(render_memory_limit)
-        .linear_memory_keep_resident(if keeps_pages() { KEEP_RESIDENT } else { 0 })
-        // Those of fibers, which nothing here uses.
-        .total_stacks(0)
-        .table_keep_resident(64 << 10)
-        .pagemap_scan(Enabled::Auto);
     if target.is_32_bit() {
         // There is no address space for guard regions: explicit bounds checks, and
         // reservations no larger than a memory may grow.
@@ -72,8 +128,38 @@ fn config(
         config.memory_reservation(u64::try_from(render_memory_limit).unwrap_or(u64::MAX));
         config.memory_guard_size(0);
     }
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config.allocation_strategy(match allocation {
+        Allocation::Pool { slots } => pool(slots, 1, 1, render_memory_limit),
+        Allocation::ComponentPool { slots } => {
+            pool(slots, PARTS_OF_COMPONENT, MEMORIES_OF_COMPONENT, render_memory_limit)
+        }
+        Allocation::OnDemand => InstanceAllocationStrategy::OnDemand,
+    });
     Ok(config)
+}
+
+/// A pool for as many programs at the same time as there are `slots`, each of so many core
+/// instances and memories. wasmtime's default one reserves terabytes, more than the 39-bit
+/// address space of a Raspberry Pi.
+fn pool(slots: usize, parts: u32, memories: u32, memory_limit: usize) -> InstanceAllocationStrategy {
+    let slots = u32::try_from(slots).unwrap_or(u32::MAX);
+    let of_all = |of_one: u32| slots.saturating_mul(of_one);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_core_instances(of_all(parts))
+        .total_memories(of_all(memories))
+        .total_tables(of_all(parts))
+        .max_unused_warm_slots(of_all(memories))
+        .max_memory_size(memory_limit)
+        .linear_memory_keep_resident(if keeps_pages() { KEEP_RESIDENT } else { 0 })
+        .total_component_instances(if parts > 1 { slots } else { 0 })
+        .max_core_instances_per_component(parts)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(parts)
+        // Fibers, which only components need.
+        .total_stacks(if parts > 1 { slots } else { 0 })
+        .table_keep_resident(64 << 10)
+        .pagemap_scan(Enabled::Auto);
+    InstanceAllocationStrategy::Pooling(pool)
 }
 
 /// Whether the kernel can tell which pages a render wrote to (`PAGEMAP_SCAN`, Linux

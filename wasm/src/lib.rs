@@ -1,11 +1,12 @@
-//! Runs sites' WebAssembly modules with wasmtime. Knows neither HTTP nor containerd.
+//! Runs WebAssembly modules with wasmtime. Knows neither HTTP nor containerd.
 //!
-//! [`detect`] tells what a module is, [`compile`] makes machine code of it for a
-//! [`target`], [`guests`] load and call it under [`limits`] and a time limit
-//! ([`interrupt`]), and [`pool`] runs the renders on a bounded set of threads.
-//! [`abi`] is the contract between guest and host.
+//! [`detect`] tells what a module is, [`code_source`] where its machine code comes from and
+//! [`compile`] makes it for a [`target`]. [`guests`] load and call it under [`limits`] and a
+//! time limit ([`interrupt`]), and [`pool`] runs the renders on a bounded set of threads.
+//! [`abi`] is the contract between a site and the host.
 
 pub mod abi;
+pub mod code_source;
 pub mod compile;
 pub mod detect;
 pub mod engine;
@@ -13,5 +14,7 @@ pub mod guests;
 pub mod interrupt;
 pub mod limits;
 pub mod memory_trim;
+mod needs;
 pub mod pool;
 pub mod target;
+pub mod text;

@@ -3,7 +3,7 @@
 
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
-use ssr_server::CodeSource;
+use ssr_wasm::code_source::CodeSource;
 
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
 const UNUSABLE_MODULE: u8 = 65;

@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
-use ssr_wasm::detect::SiteSection;
+use ssr_wasm::detect::{Kind, SiteSection};
 use ssr_wasm::interrupt::Interruption;
 
 use super::*;
@@ -20,7 +20,7 @@ fn metadata(module: &str) -> EntryMetadata {
         target: "amd64".to_owned(),
         render_memory_limit: None,
         interruption: Interruption::Signal,
-        site: SiteSection { abi: 1, built_by: "0.1.0".to_owned() },
+        kind: Kind::Site(SiteSection { abi: 1, built_by: "0.1.0".to_owned() }),
     }
 }
 

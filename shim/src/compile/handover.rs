@@ -5,7 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use nix::sys::stat::{SFlag, fstat};
 use ssr_code_cache::cache::Code;
 use ssr_code_cache::ipc::{self, Request};
-use ssr_server::CodeSource;
+use ssr_wasm::code_source::CodeSource;
 use ssr_wasm::compile::CompiledCode;
 
 use crate::helper::inherited_fds::CODE_SOCKET;

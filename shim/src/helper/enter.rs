@@ -24,8 +24,9 @@ use nix::sys::stat::Mode;
 use nix::unistd::{self, ForkResult, Gid, Pid, Uid};
 
 use super::command::{Done, ProcessStdio};
-use super::executor::{c_string, execute, mask, own_arguments, serves};
+use super::executor::{asks_for_code, c_string, execute, mask, own_arguments};
 use super::inherited_fds;
+use super::mounts::image;
 use crate::cgroup::paths::Controllers;
 use crate::io::stdio;
 use crate::oci::{own_process, spec};
@@ -59,6 +60,7 @@ pub fn exec(bundle: &Path, init: i32, process: &str, stdio: ProcessStdio) -> Res
     own_process::check_exec(&process)?;
     spec.set_process(Some(process.clone()));
     let namespaces = open_namespaces(init)?;
+    image::leave_to_process(bundle, &spec)?;
     let stdio = match stdio {
         ProcessStdio::Files(files) => PreparedStdio::Files(stdio::open_files(&files)?),
         ProcessStdio::Terminal { socket } => PreparedStdio::Terminal(
@@ -79,7 +81,7 @@ pub fn exec(bundle: &Path, init: i32, process: &str, stdio: ProcessStdio) -> Res
              or a sidecar container that shares its namespaces"
         )
     })?;
-    let serves = serves(&arguments);
+    let serves = asks_for_code(&arguments);
     Ok(Done::Process { pid: prepared.start(&arguments)?, serves })
 }
 

@@ -16,7 +16,7 @@ use ssr_server::STOP_SIGNALS;
 
 use super::inherited_fds::{self, SELF_EXE};
 use crate::init;
-use crate::oci::container_kind::{arguments, path_variable};
+use crate::oci::container_kind::{arguments, environment_of, path_variable};
 use crate::oci::entrypoint::{Entrypoint, OwnFiles};
 use crate::oci::own_process;
 
@@ -78,7 +78,10 @@ impl Executor for OwnExecutor {
 pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     let args = arguments(spec);
     match Entrypoint::find(args, path_variable(spec), &OwnFiles) {
-        Ok(Entrypoint::Module(args)) => Ok([vec![init::SERVE.to_owned()], args].concat()),
+        Ok(Entrypoint::Module(args)) => {
+            let command = if runs_once(&args[0], spec) { init::RUN } else { init::SERVE };
+            Ok([vec![command.to_owned()], args].concat())
+        }
         Ok(Entrypoint::BuiltIn(args)) => Ok(args),
         Ok(Entrypoint::Program(file)) => {
             Err(anyhow!("'{}' is a Linux program, which a site's container does not run", file.display()))
@@ -87,9 +90,17 @@ pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Whether our binary is to serve a module.
-pub fn serves(arguments: &[String]) -> bool {
-    arguments.first().is_some_and(|command| command == init::SERVE)
+/// Whether the module that an entrypoint names is a command rather than a site. What cannot
+/// be read is for our binary to complain about, in the container's log.
+fn runs_once(entrypoint: &str, spec: &Spec) -> bool {
+    let (module, _) = ssr_server::split_function(entrypoint);
+    let served = environment_of(spec).any(|variable| variable.starts_with("SSR_GUEST="));
+    !served && ssr_server::is_command(module)
+}
+
+/// Whether our binary will ask for a module's code.
+pub fn asks_for_code(arguments: &[String]) -> bool {
+    arguments.first().is_some_and(|command| [init::SERVE, init::RUN].contains(&command.as_str()))
 }
 
 /// Executes our binary; returns only on failure. Signals are at their defaults then, except
@@ -98,9 +109,13 @@ pub fn execute(arguments: &[String], environment: &[CString]) -> nix::Error {
     reset_signals();
     let args = [init::NAME].into_iter().chain(arguments.iter().map(String::as_str));
     let args: Vec<CString> = args.map(c_string).collect();
-    let kept = match serves(arguments) {
+    let kept = match asks_for_code(arguments) {
         true => inherited_fds::keep_code_socket(),
         false => Ok(()),
+    };
+    let kept = match arguments.first() {
+        Some(command) if command == init::RUN => kept.and_then(|()| inherited_fds::keep_image()),
+        _ => kept,
     };
     let executed =
         kept.and_then(|()| unistd::execveat(Some(SELF_EXE), c"", &args, environment, AtFlags::AT_EMPTY_PATH));

@@ -2,8 +2,9 @@
 //! input, output and error, and are closed when the process executes a program of the
 //! image.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -15,8 +16,41 @@ pub const SELF_EXE: RawFd = 3;
 /// [`crate::compile`].
 pub const CODE_SOCKET: RawFd = SELF_EXE + 1;
 
+/// The image's files, for a module that runs once; see [`super::mounts::image`]. The null
+/// device where there are none.
+pub const IMAGE: RawFd = CODE_SOCKET + 1;
+
 /// How many there are, as libcontainer counts those it must keep open.
-pub const COUNT: i32 = 2;
+pub const COUNT: i32 = 3;
+
+/// In the helper, before anything else is opened: takes the number [`IMAGE`].
+pub fn reserve_image() -> Result<()> {
+    place(File::open("/dev/null").context("cannot open /dev/null")?.into(), IMAGE)
+}
+
+/// In the helper: makes a descriptor the one of this number.
+fn place(file: OwnedFd, number: RawFd) -> Result<()> {
+    if file.as_raw_fd() == number {
+        // It stays open until this process ends.
+        let _ = file.into_raw_fd();
+        return Ok(());
+    }
+    // SAFETY: takes numbers only; what had the number before is a placeholder, or nothing.
+    if unsafe { libc::dup3(file.as_raw_fd(), number, libc::O_CLOEXEC) } < 0 {
+        return Err(io::Error::last_os_error()).context("dup3");
+    }
+    Ok(())
+}
+
+/// In the helper: makes the image's files [`IMAGE`].
+pub fn place_image(files: OwnedFd) -> Result<()> {
+    place(files, IMAGE)
+}
+
+/// In the container's process, before it executes this binary: keeps the image's files open.
+pub fn keep_image() -> nix::Result<()> {
+    fcntl(IMAGE, FcntlArg::F_SETFD(FdFlag::empty())).map(drop)
+}
 
 /// In the helper: moves the container's end of the socket to [`CODE_SOCKET`].
 pub fn place_code_socket(socket: RawFd) -> Result<()> {

@@ -13,6 +13,7 @@ use super::error_chain::error_chain;
 use super::executor::OwnExecutor;
 use super::inherited_fds;
 use super::loopback;
+use super::mounts::image;
 use super::mounts::root::restrict_root;
 use super::mounts::volumes;
 use crate::cgroup::Cgroup;
@@ -53,6 +54,9 @@ pub fn create(
         ContainerKind::Site => OwnExecutor::Site,
     };
     restrict_root(bundle, &root, &mut spec)?;
+    if kind == ContainerKind::Site {
+        image::leave_to_process(bundle, &spec)?;
+    }
     own_process::prepare(&mut spec, &files, unified())?;
     // The container's process must not get hold of the image's root as the node sees it.
     drop(files);

@@ -34,7 +34,8 @@ use crate::signals::end_with_parent;
 /// Runs one command; see the module's text.
 pub fn main() -> ExitCode {
     // First, while the numbers of their descriptors are free.
-    let opened = self_exe::open().and_then(|()| take_code_socket());
+    let opened =
+        self_exe::open().and_then(|()| take_code_socket()).and_then(|()| inherited_fds::reserve_image());
     let answer: Answer =
         opened.and_then(|()| end_with_shim()).and_then(|()| run()).map_err(|error| format!("{error:#}"));
     let written = serde_json::to_vec(&answer).map(|answer| io::stdout().write_all(&answer));

@@ -1,6 +1,7 @@
-//! The container's process: the web server, a command that asks it, or the process that
-//! holds a pod's namespaces.
+//! The container's process: the web server, a command that asks it, a module that runs once, or
+//! the process that holds a pod's namespaces.
 
+mod module;
 mod pause;
 
 use std::ffi::OsString;
@@ -14,6 +15,8 @@ use crate::logger;
 pub const NAME: &str = "ssr";
 /// Serves a module and a directory of assets.
 pub const SERVE: &str = "serve";
+/// Runs a module that is a command.
+pub const RUN: &str = "run";
 /// Holds the namespaces of a pod; see [`pause`].
 pub const PAUSE: &str = "pause";
 /// Asks the server in this container whether it is healthy.
@@ -45,6 +48,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
             leave_orphans_to_the_kernel();
             ssr_server::run(args, &env, handover::code_source())
         }
+        Some((command, args)) if command == RUN => module::run(args, env),
         Some((command, args)) if command == HEALTH => ssr_server::probe::run(args, &env),
         other => {
             let command = other.map_or("nothing", |(command, _)| command);

@@ -43,7 +43,7 @@ impl ContainerKind {
                     && let Ok(Entrypoint::Module(_)) = Entrypoint::find(command, path_variable(spec), files)
                 {
                     return Err(Unusable::Other(format!(
-                        "'{}' is a site, which needs no other init process: run it without --init (in \
+                        "'{}' is a WebAssembly module, which needs no other init process: run it without --init (in \
                          Compose, without 'init: true')",
                         command[0]
                     )));
@@ -64,10 +64,15 @@ pub fn arguments(spec: &Spec) -> &[String] {
     spec.process().as_ref().and_then(|process| process.args().as_deref()).unwrap_or_default()
 }
 
+/// The container's environment, `NAME=value` each.
+pub fn environment_of(spec: &Spec) -> impl DoubleEndedIterator<Item = &str> {
+    let env = spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
+    env.iter().map(String::as_str)
+}
+
 /// The container's PATH.
 pub fn path_variable(spec: &Spec) -> Option<&str> {
-    let env = spec.process().as_ref().and_then(|process| process.env().as_deref()).unwrap_or_default();
-    env.iter().rev().find_map(|variable| variable.strip_prefix("PATH="))
+    environment_of(spec).rev().find_map(|variable| variable.strip_prefix("PATH="))
 }
 
 #[cfg(test)]

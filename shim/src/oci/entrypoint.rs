@@ -8,6 +8,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use ssr_wasm::text;
+
 /// What engines put before a command that is written as a string.
 const SHELLS: [&str; 4] = ["sh", "bash", "ash", "dash"];
 
@@ -39,7 +41,8 @@ impl Files for OwnFiles {
 /// What to execute.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Entrypoint {
-    /// A WebAssembly module: this binary serves it, with these arguments.
+    /// A WebAssembly module: this binary runs or serves it, with these arguments. Behind the
+    /// module's path a function may be named: `/app.wasm#function`.
     Module(Vec<String>),
     /// A command of this binary itself: `ssr health`.
     BuiltIn(Vec<String>),
@@ -70,21 +73,41 @@ impl Entrypoint {
         let Some(command) = args.first().filter(|command| !command.is_empty()) else {
             return Err(Unusable::Other("the image has no entrypoint, and no command was given".to_owned()));
         };
-        match look_up(command, path.unwrap_or(DEFAULT_PATH), files) {
-            Some(found) => Self::of_file(found, args, files),
-            None => built_in(args).map(Self::BuiltIn).ok_or_else(|| not_found(command, args)),
+        let path = path.unwrap_or(DEFAULT_PATH);
+        if let Some(found) = look_up(command, path, files) {
+            return Self::of_file(found, None, args, files);
         }
+        if let Some(built_in) = built_in(args) {
+            return Ok(Self::BuiltIn(built_in));
+        }
+        if let Some((file, function)) = command.rsplit_once('#')
+            && let Some(found) = look_up(file, path, files)
+        {
+            return Self::of_file(found, Some(function), args, files);
+        }
+        Err(not_found(command, args))
     }
 
-    fn of_file(file: PathBuf, args: &[String], files: &impl Files) -> Result<Self, Unusable> {
+    fn of_file(
+        file: PathBuf,
+        function: Option<&str>,
+        args: &[String],
+        files: &impl Files,
+    ) -> Result<Self, Unusable> {
         let name = file.display();
         let head =
             head(&file, files).map_err(|error| Unusable::Other(format!("cannot read '{name}': {error}")))?;
         match head.as_slice() {
-            [0, b'a', b's', b'm', ..] => {
-                let module = file.to_string_lossy().into_owned();
+            head if is_module(head) => {
+                let mut module = file.to_string_lossy().into_owned();
+                if let Some(function) = function {
+                    module = format!("{module}#{function}");
+                }
                 Ok(Self::Module([&[module], &args[1..]].concat()))
             }
+            _ if function.is_some() => Err(Unusable::Other(format!(
+                "'{name}' is no WebAssembly module, whose function could be called: correct the entrypoint or the command"
+            ))),
             [0x7f, b'E', b'L', b'F', ..] | [b'#', b'!', ..] => match executable(&file, files) {
                 true => Ok(Self::Program(file)),
                 false => Err(Unusable::Other(format!(
@@ -92,7 +115,8 @@ impl Entrypoint {
                 ))),
             },
             _ => Err(Unusable::Other(format!(
-                "'{name}' is neither a WebAssembly module nor a Linux program (ELF or #!)"
+                "'{name}' is neither a WebAssembly module (binary, or text that begins with '(module') nor a Linux \
+                 program (ELF or #!)"
             ))),
         }
     }
@@ -152,8 +176,7 @@ fn look_up(command: &str, path: &str, files: &impl Files) -> Option<PathBuf> {
     let mut candidates = in_path.map(|directory| Path::new(directory).join(command));
     candidates.find(|file| is_file(file) && executable(file, files)).or_else(|| {
         let module = Path::new("./").join(command);
-        let is_module = is_file(&module) && head(&module, files).is_ok_and(|head| head.starts_with(b"\0asm"));
-        is_module.then_some(module)
+        (is_file(&module) && head(&module, files).is_ok_and(|head| is_module(&head))).then_some(module)
     })
 }
 
@@ -161,10 +184,15 @@ fn executable(file: &Path, files: &impl Files) -> bool {
     files.metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// The first four bytes of the file, or fewer if it is shorter.
+/// Whether a file that begins so is a module, in either format.
+fn is_module(head: &[u8]) -> bool {
+    head.starts_with(b"\0asm") || text::is_text(head)
+}
+
+/// The first bytes of the file, which tell what it is.
 fn head(file: &Path, files: &impl Files) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(4);
-    files.open(file)?.take(4).read_to_end(&mut head)?;
+    let mut head = Vec::with_capacity(text::HEAD);
+    files.open(file)?.take(text::HEAD as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 
@@ -191,6 +219,7 @@ mod tests {
         assert!(
             matches!(find(b"\0asm\x01\0\0\0", 0o644), Ok(Entrypoint::Module(args)) if args[1] == "/dist")
         );
+        assert!(matches!(find(b";; hello\n(module)", 0o644), Ok(Entrypoint::Module(_))));
         assert!(matches!(find(b"\x7fELF", 0o755), Ok(Entrypoint::Program(_))));
         assert!(matches!(find(b"#!/bin/sh\n", 0o755), Ok(Entrypoint::Program(_))));
     }
@@ -204,6 +233,26 @@ mod tests {
         assert!(missing.to_string().contains("'/no/such.wasm'"));
         assert!(Entrypoint::find(&[], None, &OwnFiles).is_err());
         assert!(Entrypoint::find(&words(&[""]), None, &OwnFiles).is_err());
+    }
+
+    #[test]
+    fn a_function_of_a_module_is_named_behind_its_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let module = directory.path().join("lib.wasm");
+        write(&module, b"\0asm\x01\0\0\0").unwrap();
+        write(directory.path().join("program"), b"\x7fELF").unwrap();
+        let find = |name: &str| {
+            let command = directory.path().join(name).to_str().unwrap().to_owned();
+            Entrypoint::find(&[command, "a".to_owned()], None, &OwnFiles)
+        };
+        let named = format!("{}#main", module.display());
+        assert_eq!(find("lib.wasm#main"), Ok(Entrypoint::Module(vec![named, "a".to_owned()])));
+        assert!(find("program#main").unwrap_err().to_string().contains("no WebAssembly module"));
+        assert!(find("none#main").is_err());
+        // A file of just that name is what is meant.
+        write(directory.path().join("lib.wasm#x"), b"\0asm\x01\0\0\0").unwrap();
+        let exact = format!("{}/lib.wasm#x", directory.path().display());
+        assert_eq!(find("lib.wasm#x"), Ok(Entrypoint::Module(vec![exact, "a".to_owned()])));
     }
 
     #[test]

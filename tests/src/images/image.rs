@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,6 +11,9 @@ use super::linux;
 use super::oci_archive::{self, Layer, TAR_LAYER};
 use crate::shell::{self, Output};
 use crate::under_test::{repository, ssr};
+
+/// Where Docker looks for images without a registry in their names.
+const LIBRARY: &str = "docker.io/library/";
 
 const ARCHIVE: &str = "image.tar";
 
@@ -90,14 +94,15 @@ impl Image {
         Self { dir, name, platform: linux::PLATFORM }
     }
 
+    pub(super) fn new(dir: tempfile::TempDir, name: String, platform: &'static str) -> Self {
+        Self { dir, name, platform }
+    }
+
     fn pack(dir: tempfile::TempDir) -> Self {
-        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let assets = dir.path().join("dist");
         fs::create_dir(&assets).expect("a directory");
         fs::write(assets.join("hello.txt"), "hello from the assets\n").expect("an asset");
-        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let image =
-            Self { name: format!("docker.io/library/site-{count}:latest"), dir, platform: "wasi/wasm" };
+        let image = Self::new(dir, next_name("site"), "wasi/wasm");
         image.pack_to(&image.path()).success();
         image
     }
@@ -131,7 +136,7 @@ impl Image {
 
     /// The image's name without the registry and tag, as a person types it.
     pub fn short_name(&self) -> &str {
-        self.name.trim_start_matches("docker.io/library/").trim_end_matches(":latest")
+        self.name.trim_start_matches(LIBRARY).trim_end_matches(":latest")
     }
 
     /// The image's full name.
@@ -140,6 +145,12 @@ impl Image {
     }
 }
 
-fn directory() -> tempfile::TempDir {
+/// A name for an image that no other one has.
+pub(super) fn next_name(kind: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!("{LIBRARY}{kind}-{}:latest", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+pub(super) fn directory() -> tempfile::TempDir {
     tempfile::Builder::new().prefix("ssr-site-").tempdir().expect("a temporary directory")
 }

@@ -3,5 +3,7 @@
 mod image;
 mod linux;
 mod oci_archive;
+mod program;
 
 pub use image::{Image, USER};
+pub use program::compiled as compiled_program;

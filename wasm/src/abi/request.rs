@@ -41,6 +41,44 @@ pub fn encode_field(input: &mut Vec<u8>, field: Option<&[u8]>) {
     input.extend_from_slice(field.unwrap_or_default());
 }
 
+/// The fields of an encoded request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Fields<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The whole URL.
+    pub url: &'a str,
+    /// Path and query.
+    pub path: &'a str,
+    headers: &'a str,
+    /// The body, if any.
+    pub body: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads what [`RenderRequest::encode`] has written. What is missing is empty.
+    pub fn decode(mut input: &'a [u8]) -> Self {
+        let mut field = || -> Option<&'a [u8]> {
+            let (length, rest) = input.split_first_chunk()?;
+            let length = u32::from_le_bytes(*length);
+            let length = if length == u32::MAX { 0 } else { length as usize };
+            let (field, rest_of_input) = rest.split_at_checked(length)?;
+            let absent = *input.first_chunk::<4>()? == [0xff; 4];
+            input = rest_of_input;
+            (!absent).then_some(field)
+        };
+        let mut text = || field().and_then(|field| std::str::from_utf8(field).ok()).unwrap_or_default();
+        let [method, url, path, headers] = [text(), text(), text(), text()];
+        Self { method, url, path, headers, body: field() }
+    }
+
+    /// Names, in lower case, and values of its headers. Characters of values are Latin-1.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        let mut lines = self.headers.split('\n');
+        std::iter::from_fn(move || Some((lines.next().filter(|name| !name.is_empty())?, lines.next()?)))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -53,5 +91,26 @@ mod tests {
         assert_eq!(&absent[absent.len() - 12..], b"\xff\xff\xff\xff\x04\0\0\0A=1\0");
         let empty = RenderRequest { body: Some(b""), ..request }.encode("A=1\0");
         assert_eq!(&empty[empty.len() - 12..], b"\0\0\0\0\x04\0\0\0A=1\0");
+        assert_eq!(Fields::decode(&absent).body, None);
+        assert_eq!(Fields::decode(&empty).body, Some(&b""[..]));
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let request = RenderRequest {
+            id: "1",
+            method: "POST",
+            url: "http://h/a?b",
+            path: "/a?b",
+            headers: "host\nh\nx-empty\n\ncookie\na=1\n",
+            body: Some(b"\0body"),
+        };
+        let encoded = request.encode("A=1\0");
+        let fields = Fields::decode(&encoded);
+        assert_eq!((fields.method, fields.url, fields.path), ("POST", "http://h/a?b", "/a?b"));
+        let headers: Vec<_> = fields.headers().collect();
+        assert_eq!(headers, [("host", "h"), ("x-empty", ""), ("cookie", "a=1")]);
+        assert_eq!(fields.body, Some(&b"\0body"[..]));
+        assert_eq!(Fields::decode(b"\x03\0"), Fields::default());
     }
 }

@@ -1,4 +1,4 @@
-//! The kinds of modules that can be served.
+//! The kinds of modules that are served.
 
 pub mod snapshot;
 

@@ -12,8 +12,8 @@ use crate::abi::error::{RenderError, Stop};
 use crate::abi::imports;
 use crate::abi::response::ResponseSink;
 use crate::abi::state::GuestState;
-use crate::compile::CompiledCode;
-use crate::detect;
+use crate::compile::{CompiledCode, does_not_compile};
+use crate::detect::{self, Kind};
 use crate::engine;
 use crate::interrupt::{Interruption, TimeLimit};
 use crate::limits::Limits;
@@ -89,11 +89,15 @@ impl Site {
         limits: &Limits,
         interruption: Interruption,
     ) -> Result<Self, LoadError> {
-        detect::check(bytes).map_err(LoadError::Module)?;
+        let kind = detect::check(bytes).map_err(LoadError::Module)?;
+        if !matches!(kind, Kind::Site(_)) {
+            return Err(LoadError::Module(
+                "it is a WebAssembly module but not a site: it was not made by `ssr build`".to_owned(),
+            ));
+        }
         let engine = engine::for_rendering(interruption, limits).map_err(internal)?;
-        let module = Module::from_binary(&engine, bytes).map_err(|error| {
-            LoadError::Module(format!("it does not compile: {error:#}; build it again with `ssr build`"))
-        })?;
+        let module = Module::from_binary(&engine, bytes)
+            .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))?;
         let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock_thread)?;
         let Some(time_limit) = time_limit else {
             log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");

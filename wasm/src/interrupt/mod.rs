@@ -11,6 +11,7 @@ mod trap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Store};
 
 pub use epoch::Epochs;
@@ -73,6 +74,24 @@ impl TimeLimit {
             Interruption::Signal => Ok(signal::Signals::start(module)?.map(Self::Signals)),
             Interruption::None => Ok(Some(Self::None)),
         }
+    }
+
+    /// The same for a component.
+    pub fn start_for_component(
+        engine: &Engine,
+        component: &Component,
+        interruption: Interruption,
+    ) -> std::io::Result<Option<Self>> {
+        match interruption {
+            Interruption::Epoch => Ok(Some(Self::Epochs(Epochs::start(engine)?))),
+            Interruption::Signal => Ok(signal::Signals::start_for_component(component)?.map(Self::Signals)),
+            Interruption::None => Ok(Some(Self::None)),
+        }
+    }
+
+    /// Whether calls of a component, compiled for it, can be interrupted so.
+    pub fn suits_component(component: &Component, interruption: Interruption) -> bool {
+        interruption != Interruption::Signal || signal::Signals::suits_component(component)
     }
 
     /// Ends this thread's calls into `store` that take longer than `limit`, until the

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use wasmtime::Module;
+use wasmtime::component::Component;
 
 use super::trap;
 
@@ -48,25 +49,51 @@ struct Code {
     /// An instruction that always traps.
     trap: usize,
     /// Keeps the code mapped.
-    _module: Module,
+    _image: Image,
+}
+
+/// What code belongs to.
+enum Image {
+    Module(Module),
+    Component(Component),
+}
+
+impl Image {
+    /// The compiled code as wasmtime serializes it.
+    fn bytes(&self) -> &[u8] {
+        let Range { start, end } = match self {
+            Self::Module(module) => module.image_range(),
+            Self::Component(component) => component.image_range(),
+        };
+        // SAFETY: wasmtime's own image, which lives as long as the module or component.
+        unsafe { std::slice::from_raw_parts(start, end.offset_from_unsigned(start)) }
+    }
 }
 
 impl Code {
     /// `None` if the module has no instruction that always traps.
     fn of(module: &Module) -> Option<Self> {
         let base = module.text().as_ptr().addr();
-        // SAFETY: wasmtime's own image of the module, which lives as long as the module.
-        let image = unsafe {
-            let Range { start, end } = module.image_range();
-            std::slice::from_raw_parts(start, end.offset_from_unsigned(start))
-        };
-        let offset = trap::find(image)?;
+        let image = Image::Module(module.clone());
+        let offset = trap::find(image.bytes())?;
         let mut functions: Vec<_> = module
             .functions()
             .map(|function| (base + function.offset, base + function.offset + function.len))
             .collect();
         functions.sort_unstable();
-        Some(Self { functions, trap: base + offset, _module: module.clone() })
+        Some(Self { functions, trap: base + offset, _image: image })
+    }
+
+    /// The same for all modules of a component, whose functions only the image's symbols tell.
+    fn of_component(component: &Component) -> Option<Self> {
+        let image = Image::Component(component.clone());
+        let bytes = image.bytes();
+        let offset = trap::find(bytes)?;
+        let (text, mut functions) = trap::functions(bytes)?;
+        let base = bytes.as_ptr().addr() + text;
+        functions.iter_mut().for_each(|(start, end)| (*start, *end) = (base + *start, base + *end));
+        functions.sort_unstable();
+        Some(Self { functions, trap: base + offset, _image: image })
     }
 
     fn contains(&self, address: usize) -> bool {
@@ -128,7 +155,20 @@ impl Signals {
     /// Starts the watching thread, which ends with the value. `Ok(None)` if this module
     /// has no instruction that always traps.
     pub fn start(module: &Module) -> io::Result<Option<Self>> {
-        let Some(code) = Code::of(module) else { return Ok(None) };
+        Code::of(module).map(Self::watch).transpose()
+    }
+
+    /// The same for a component.
+    pub fn start_for_component(component: &Component) -> io::Result<Option<Self>> {
+        Code::of_component(component).map(Self::watch).transpose()
+    }
+
+    /// Whether a component has an instruction that always traps.
+    pub fn suits_component(component: &Component) -> bool {
+        Code::of_component(component).is_some()
+    }
+
+    fn watch(code: Code) -> io::Result<Self> {
         install_handler()?;
         let watch = Arc::new(Watch::default());
         let watched = Arc::clone(&watch);
@@ -136,7 +176,7 @@ impl Signals {
             .name("ssr-clock".to_owned())
             .stack_size(64 << 10)
             .spawn(move || watched.run())?;
-        Ok(Some(Self { code: Arc::new(code), watch }))
+        Ok(Self { code: Arc::new(code), watch })
     }
 
     /// Ends this thread's calls into the module that take longer than `limit`,

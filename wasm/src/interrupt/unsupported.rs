@@ -7,6 +7,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use wasmtime::Module;
+use wasmtime::component::Component;
 
 /// Whether this works on this machine.
 pub const SUPPORTED: bool = false;
@@ -21,6 +22,16 @@ impl Signals {
     /// Always `Ok(None)`.
     pub fn start(_module: &Module) -> io::Result<Option<Self>> {
         Ok(None)
+    }
+
+    /// Always `Ok(None)`.
+    pub fn start_for_component(_component: &Component) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// Never.
+    pub fn suits_component(_component: &Component) -> bool {
+        false
     }
 
     /// Never called.

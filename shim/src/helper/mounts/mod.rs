@@ -1,5 +1,6 @@
 //! What the helper mounts for a container before the container has a mount namespace.
 
+pub mod image;
 mod mapped_root;
 mod owners;
 pub mod root;

@@ -1,0 +1,178 @@
+//! Which containers an archive has images for: what they run, and from which layers.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde::Deserialize;
+
+use super::archive::Archive;
+
+/// The most bytes read of a manifest or a configuration.
+const MAX_DOCUMENT: u64 = 4 << 20;
+/// Indexes in indexes, at most.
+const MAX_DEPTH: usize = 4;
+
+/// Architectures of WebAssembly images.
+const WASM: [&str; 2] = ["wasm", "wasm32"];
+
+/// What a container of an image is made from.
+#[derive(Debug)]
+pub(super) struct Container {
+    /// Entrypoint and command.
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub working_directory: String,
+    /// The layers that are unpacked, lowest first.
+    pub layers: Vec<Layer>,
+    /// The file of the layer that is a module, if there is one.
+    pub module_layer: Option<String>,
+}
+
+/// A layer: its file in the archive, and the digest of its tar archive.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub file: String,
+    pub diff_id: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Descriptor {
+    #[serde(rename = "mediaType", default)]
+    media_type: String,
+    digest: String,
+    platform: Option<Platform>,
+}
+
+#[derive(Deserialize)]
+struct Platform {
+    architecture: String,
+}
+
+/// An index, or a manifest.
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    manifests: Vec<Descriptor>,
+    config: Option<Descriptor>,
+    #[serde(default)]
+    layers: Vec<Descriptor>,
+}
+
+/// An entry of Docker's manifest.json.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Saved {
+    config: String,
+    #[serde(default)]
+    layers: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Configuration {
+    config: Option<Process>,
+    rootfs: RootFs,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct RootFs {
+    diff_ids: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+struct Process {
+    entrypoint: Option<Vec<String>>,
+    cmd: Option<Vec<String>>,
+    env: Option<Vec<String>>,
+    working_dir: Option<String>,
+}
+
+/// The images of an archive. Of an index, those for WebAssembly, or all if there are none.
+pub(super) fn containers(archive: &mut Archive) -> Result<Vec<Container>> {
+    let mut containers = Vec::new();
+    if archive.has("index.json") {
+        let index = archive.read("index.json", MAX_DOCUMENT)?;
+        add(archive, parsed("index.json", &index)?, MAX_DEPTH, &mut containers)?;
+    } else if archive.has("manifest.json") {
+        let saved: Vec<Saved> = parsed("manifest.json", &archive.read("manifest.json", MAX_DOCUMENT)?)?;
+        for Saved { config, layers } in saved {
+            let layers = layers.into_iter().map(|file| (file, String::new())).collect();
+            containers.push(container(archive, &config, layers)?);
+        }
+    } else {
+        bail!("it is no image archive: it has neither index.json nor manifest.json");
+    }
+    ensure!(!containers.is_empty(), "it has no image");
+    Ok(containers)
+}
+
+fn add(
+    archive: &mut Archive,
+    document: Document,
+    depth: usize,
+    containers: &mut Vec<Container>,
+) -> Result<()> {
+    if let Some(config) = document.config {
+        let layers = document.layers.into_iter();
+        let layers = layers.map(|layer| Ok((file_of(&layer.digest)?, layer.media_type)));
+        let layers = layers.collect::<Result<_>>()?;
+        containers.push(container(archive, &file_of(&config.digest)?, layers)?);
+        return Ok(());
+    }
+    ensure!(depth > 0, "its indexes are nested too deep");
+    let is_wasm = |manifest: &Descriptor| {
+        manifest.platform.as_ref().is_some_and(|platform| WASM.contains(&platform.architecture.as_str()))
+    };
+    let any_wasm = document.manifests.iter().any(is_wasm);
+    for manifest in document.manifests.iter().filter(|manifest| !any_wasm || is_wasm(manifest)) {
+        let file = file_of(&manifest.digest)?;
+        // An archive of one platform names the others, but does not have them.
+        if !archive.has(&file) && document.manifests.len() > 1 {
+            continue;
+        }
+        let inner = archive.blob(&file, MAX_DOCUMENT)?;
+        add(archive, parsed(&file, &inner)?, depth - 1, containers)?;
+    }
+    Ok(())
+}
+
+fn container(archive: &mut Archive, config: &str, layers: Vec<(String, String)>) -> Result<Container> {
+    let text = archive.blob(config, MAX_DOCUMENT)?;
+    let Configuration { config, rootfs } = parsed(config, &text)?;
+    let Process { entrypoint, cmd, env, working_dir } = config.unwrap_or_default();
+    let (mut unpacked, mut module_layer) = (Vec::new(), None);
+    let mut diff_ids = rootfs.diff_ids.into_iter();
+    for (file, media_type) in layers {
+        if media_type.contains("wasm") {
+            ensure!(
+                module_layer.is_none(),
+                "an image has several modules as layers, and a container runs one"
+            );
+            module_layer = Some(file);
+        } else {
+            ensure!(
+                media_type.is_empty() || media_type.contains("tar"),
+                "its layer '{file}' has the media type '{media_type}', which is neither a tar archive nor a module"
+            );
+            unpacked.push(Layer { file, diff_id: diff_ids.next() });
+        }
+    }
+    Ok(Container {
+        args: [entrypoint.unwrap_or_default(), cmd.unwrap_or_default()].concat(),
+        env: env.unwrap_or_default(),
+        working_directory: working_dir.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
+        layers: unpacked,
+        module_layer,
+    })
+}
+
+/// The file of a blob in an OCI layout.
+fn file_of(digest: &str) -> Result<String> {
+    let hex = digest.strip_prefix("sha256:").filter(|hex| hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    hex.map(|hex| format!("blobs/sha256/{hex}"))
+        .with_context(|| format!("the digest '{digest}' is not of the kind sha256"))
+}
+
+fn parsed<'a, T: Deserialize<'a>>(name: &str, text: &'a [u8]) -> Result<T> {
+    serde_json::from_slice(text).with_context(|| format!("its file '{name}' is not what it should be"))
+}

@@ -1,0 +1,290 @@
+//! WASI commands: programs that run once.
+
+use std::fmt::Write as _;
+
+use wasmtime::component::{Component, Linker as ComponentLinker, ResourceTable};
+use wasmtime::{Engine, ExternType, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime_wasi::p2::bindings::sync::Command as CommandWorld;
+use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p0, p2};
+
+use crate::component::{self, Mapping};
+use crate::grants::{DirectoryError, Grants};
+use ssr_wasm::code_source::Code;
+use ssr_wasm::compile::{CompiledCode, does_not_compile};
+use ssr_wasm::detect::{self, Kind};
+use ssr_wasm::engine::{self, WASM_STACK};
+use ssr_wasm::guests::snapshot::LoadError;
+use ssr_wasm::interrupt::Interruption;
+
+/// The function of a command that runs it.
+const START: &str = "_start";
+/// The function of a library that is to be called before any other.
+const INITIALIZE: &str = "_initialize";
+
+/// Stack for the host's own frames below WebAssembly's, in bytes.
+const HOST_STACK: usize = 1 << 20;
+
+/// Exit code of a program that trapped: that of a process that aborts, as wasmtime's own
+/// command line has it.
+const ABORTED: u8 = 134;
+
+/// A loaded command. Its code is dropped after it.
+pub struct Command {
+    program: Program,
+    _code: Option<Mapping>,
+}
+
+enum Program {
+    Core(Module),
+    Component(Component),
+}
+
+/// How a command ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It exited with this code.
+    Exited(u8),
+    /// It trapped: why and where.
+    Trapped(String),
+}
+
+impl Ended {
+    /// The exit code of a process that runs nothing but the command.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Exited(code) => *code,
+            Self::Trapped(_) => ABORTED,
+        }
+    }
+}
+
+/// Why a command did not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The module is at fault: what is wrong and what to do.
+    #[error("{0}")]
+    Module(String),
+    /// A directory is missing.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// The engine or the system failed.
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// What a component's calls to the host need.
+struct ComponentState {
+    context: WasiCtx,
+    table: ResourceTable,
+    limits: StoreLimits,
+}
+
+impl WasiView for ComponentState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+/// The same for a core module.
+struct CoreState {
+    context: WasiP1Ctx,
+    limits: StoreLimits,
+}
+
+fn internal(error: wasmtime::Error) -> LoadError {
+    LoadError::Internal(format!("{error:#}"))
+}
+
+impl Command {
+    /// Loads compiled code of this kind, or compiles.
+    ///
+    /// # Errors
+    /// If the module is none of these kinds, or does not compile.
+    pub fn load(code: Code, kind: &Kind) -> Result<Self, LoadError> {
+        match code {
+            Code::Compiled(code) => Self::map(&code, kind),
+            Code::Bytes(bytes) => Self::compile(&bytes),
+        }
+    }
+
+    fn map(code: &CompiledCode, kind: &Kind) -> Result<Self, LoadError> {
+        let engine = engine::for_commands(code.interruption).map_err(internal)?;
+        // SAFETY: the file was written by this binary's own compiler and reached this process
+        // by way of a directory that only the node's administrator can write to.
+        unsafe {
+            if kind.is_component() {
+                let (component, code) = component::map(&engine, &code.file).map_err(internal)?;
+                return Ok(Self { program: Program::Component(component), _code: Some(code) });
+            }
+            let file = code.file.try_clone().map_err(|error| LoadError::Internal(error.to_string()))?;
+            let module = Module::deserialize_open_file(&engine, file).map_err(internal)?;
+            Ok(Self { program: Program::Core(module), _code: None })
+        }
+    }
+
+    fn compile(bytes: &[u8]) -> Result<Self, LoadError> {
+        let kind = detect::check(bytes).map_err(LoadError::Module)?;
+        let engine = engine::for_commands(Interruption::None).map_err(internal)?;
+        match kind.is_component() {
+            true => Component::from_binary(&engine, bytes).map(Program::Component),
+            false => Module::from_binary(&engine, bytes).map(Program::Core),
+        }
+        .map(|program| Self { program, _code: None })
+        .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))
+    }
+
+    /// Runs it with this process's standard streams, in a thread of its own, until it ends.
+    /// `function` is an export to call instead of the command's own.
+    pub fn run(self, grants: &Grants, function: Option<&str>) -> Result<Ended, RunError> {
+        let failed = |error: std::io::Error| {
+            RunError::Internal(format!(
+                "cannot start a thread ({error}): the container's pids limit may be too low"
+            ))
+        };
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new()
+                .name("ssr-command".to_owned())
+                .stack_size(WASM_STACK + HOST_STACK)
+                .spawn_scoped(scope, || self.program.run(grants, function))
+                .map_err(failed)?;
+            thread.join().unwrap_or_else(|_| Err(RunError::Internal("the host panicked".to_owned())))
+        })
+    }
+}
+
+impl Program {
+    fn run(&self, grants: &Grants, function: Option<&str>) -> Result<Ended, RunError> {
+        let mut context = grants.context()?;
+        // The thread has nothing else to do.
+        context.inherit_stdio().allow_blocking_current_thread(true);
+        let mut limits = StoreLimitsBuilder::new();
+        if let Some(limit) = grants.memory_limit {
+            limits = limits.memory_size(limit);
+        }
+        let limits = limits.build();
+        match self {
+            Self::Core(module) => {
+                let state = CoreState { context: context.build_p1(), limits };
+                run_core(module, state, function)
+            }
+            Self::Component(component) => {
+                let state = ComponentState { context: context.build(), table: ResourceTable::new(), limits };
+                run_component(component, state, function)
+            }
+        }
+    }
+}
+
+fn store<T: 'static>(engine: &Engine, state: T, limits: fn(&mut T) -> &mut StoreLimits) -> Store<T> {
+    let mut store = Store::new(engine, state);
+    store.limiter(move |state| limits(state));
+    // Code that checks epochs runs as long as it likes, too.
+    store.set_epoch_deadline(u64::MAX / 2);
+    store
+}
+
+fn run_core(module: &Module, state: CoreState, function: Option<&str>) -> Result<Ended, RunError> {
+    let engine = module.engine();
+    let linker = core_linker(engine).map_err(|error| RunError::Internal(format!("{error:#}")))?;
+    let instance = linker.instantiate_pre(module).map_err(|error| RunError::Module(format!("{error:#}")))?;
+    let name = function.unwrap_or(START);
+    match module.get_export(name) {
+        Some(ExternType::Func(kind)) if kind.params().len() == 0 => {}
+        Some(ExternType::Func(_)) => {
+            return Err(RunError::Module(format!(
+                "its function '{name}' has parameters, and can only be called without"
+            )));
+        }
+        _ => return Err(RunError::Module(no_function(module, name, function.is_some()))),
+    }
+    let mut store = store(engine, state, |state| &mut state.limits);
+    let result = instance.instantiate(&mut store).and_then(|instance| {
+        if name != START
+            && let Some(initialize) = instance.get_func(&mut store, INITIALIZE)
+        {
+            initialize.call(&mut store, &[], &mut [])?;
+        }
+        let called =
+            instance.get_func(&mut store, name).ok_or_else(|| wasmtime::Error::msg("no function"))?;
+        let mut results = vec![wasmtime::Val::I32(0); called.ty(&store).results().len()];
+        called.call(&mut store, &[], &mut results)
+    });
+    Ok(ended(result))
+}
+
+/// WASI preview 1 and its predecessor.
+fn core_linker(engine: &Engine) -> wasmtime::Result<Linker<CoreState>> {
+    let mut linker = Linker::new(engine);
+    p1::add_to_linker_sync(&mut linker, |state: &mut CoreState| &mut state.context)?;
+    p0::add_to_linker_sync(&mut linker, |state: &mut CoreState| &mut state.context)?;
+    // wasmtime-wasi refuses codes from 126 on, which programs of other systems exit with.
+    linker.allow_shadowing(true);
+    for module in ["wasi_snapshot_preview1", "wasi_unstable"] {
+        linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+            Err(I32Exit(code).into())
+        })?;
+    }
+    Ok(linker)
+}
+
+/// Why there is nothing to call, and what could be.
+fn no_function(module: &Module, name: &str, chosen: bool) -> String {
+    let mut functions = String::new();
+    let exported = module
+        .exports()
+        .filter(|export| matches!(export.ty(), ExternType::Func(kind) if kind.params().len() == 0));
+    for export in exported.take(16) {
+        // Writing to a String cannot fail.
+        let _ = write!(functions, "{}{}", if functions.is_empty() { "" } else { ", " }, export.name());
+    }
+    let functions = match functions.as_str() {
+        "" => "it exports no function that takes no parameters".to_owned(),
+        functions => format!("its functions without parameters are: {functions}"),
+    };
+    match chosen {
+        true => format!("it has no function '{name}'; {functions}"),
+        false => format!(
+            "it is a library, not a program: it has no function '{START}'; to call another one, write it behind the file's name \
+             (/module.wasm#function); {functions}"
+        ),
+    }
+}
+
+fn run_component(
+    component: &Component,
+    state: ComponentState,
+    function: Option<&str>,
+) -> Result<Ended, RunError> {
+    if let Some(function) = function {
+        return Err(RunError::Module(format!(
+            "'{function}' cannot be called: of a component only wasi:cli/run can"
+        )));
+    }
+    let engine = component.engine();
+    let mut linker = ComponentLinker::new(engine);
+    p2::add_to_linker_sync(&mut linker).map_err(|error| RunError::Internal(format!("{error:#}")))?;
+    let mut store = store(engine, state, |state| &mut state.limits);
+    let unlinked = |error: wasmtime::Error| RunError::Module(format!("{error:#}"));
+    let world = match CommandWorld::instantiate(&mut store, component, &linker) {
+        Ok(world) => world,
+        Err(error) if error.downcast_ref::<Trap>().is_some() => return Ok(ended(Err(error))),
+        Err(error) => return Err(unlinked(error)),
+    };
+    let result = world.wasi_cli_run().call_run(&mut store);
+    Ok(match result {
+        Ok(Err(())) => Ended::Exited(1),
+        result => ended(result.map(drop)),
+    })
+}
+
+fn ended(result: wasmtime::Result<()>) -> Ended {
+    match result {
+        Ok(()) => Ended::Exited(0),
+        Err(error) => match error.downcast_ref::<I32Exit>() {
+            // The low byte, as of any process.
+            Some(I32Exit(code)) => Ended::Exited(code.to_le_bytes()[0]),
+            None => Ended::Trapped(format!("{error:?}")),
+        },
+    }
+}

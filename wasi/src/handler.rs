@@ -1,0 +1,339 @@
+//! Components that answer HTTP requests (`wasi:http/incoming-handler`): a fresh instance for
+//! each request.
+//!
+//! They run on fibers: what waits for the network or a clock leaves the render's time limit a
+//! way to end it. wasmtime's fibers do not save all registers on 32-bit ARM, so there they are
+//! refused.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http_body::Body as _;
+use http_body_util::{BodyExt as _, Full};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::{
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+};
+
+use crate::component::{self, Mapping};
+use crate::fiber::{self, Ending};
+use crate::grants::Grants;
+use crate::network::Network;
+use ssr_wasm::abi::error::RenderError;
+use ssr_wasm::abi::request::Fields;
+use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
+use ssr_wasm::code_source::Code;
+use ssr_wasm::compile::does_not_compile;
+use ssr_wasm::guests::Guest;
+use ssr_wasm::guests::snapshot::LoadError;
+use ssr_wasm::interrupt::{Interruption, TimeLimit};
+use ssr_wasm::limits::Limits;
+use ssr_wasm::{detect, engine, memory_trim};
+
+/// A component.
+pub struct Handler {
+    limits: Limits,
+    grants: Grants,
+    code: Code,
+    /// `None` while it is unloaded.
+    loaded: Mutex<Option<Arc<Loaded>>>,
+}
+
+struct Loaded {
+    instance: ProxyPre<State>,
+    engine: Engine,
+    time_limit: TimeLimit,
+    /// Dropped after what is made of it.
+    _code: Option<Mapping>,
+}
+
+/// What an instance's calls to the host need.
+struct State {
+    context: WasiCtx,
+    http: WasiHttpCtx,
+    table: ResourceTable,
+    outgoing: Outgoing,
+    limits: StoreLimits,
+}
+
+/// Requests that a component makes itself.
+struct Outgoing(Network);
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
+    }
+}
+
+/// How a request is on its way.
+type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for Outgoing {
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _: Connection,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Connection), Error>> + Send> {
+        let uri = request.uri();
+        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
+        let host = uri.host().unwrap_or_default().to_owned();
+        let allowed = self.0.allows(&host, port);
+        Box::new(async move {
+            if !allowed {
+                log::warn!("a request to {host}:{port} was refused: SSR_NETWORK does not name it");
+                return Err(Error::HttpRequestDenied);
+            }
+            let (response, connection) = wasmtime_wasi_http::default_send_request(request, options).await?;
+            Ok((response.map(|body| body.boxed_unsync()), Box::new(connection) as Connection))
+        })
+    }
+}
+
+impl Handler {
+    /// Loads compiled code, or compiles. Of `grants` the environment and the network count.
+    ///
+    /// # Errors
+    /// If it does not compile, or needs what is not there.
+    pub fn load(code: Code, grants: Grants, limits: &Limits) -> Result<Self, LoadError> {
+        if cfg!(target_arch = "arm") {
+            return Err(LoadError::Module(
+                "it is a component that answers requests, which need a 64-bit processor; on this one, build it as a \
+                 WAGI module or a command"
+                    .to_owned(),
+            ));
+        }
+        let loaded = Loaded::new(&code, limits)?;
+        Ok(Self { limits: limits.clone(), grants, code, loaded: Mutex::new(Some(Arc::new(loaded))) })
+    }
+
+    /// The back end's name.
+    pub fn backend(&self) -> &'static str {
+        self.loaded.lock().as_ref().map_or("", |loaded| engine::backend(&loaded.engine))
+    }
+
+    fn loaded(&self) -> Result<Arc<Loaded>, RenderError> {
+        let mut loaded = self.loaded.lock();
+        if let Some(loaded) = &*loaded {
+            return Ok(Arc::clone(loaded));
+        }
+        let again = Loaded::new(&self.code, &self.limits);
+        let again = Arc::new(again.map_err(|error| RenderError::NotLoaded(error.to_string()))?);
+        Ok(Arc::clone(loaded.insert(again)))
+    }
+
+    fn state(&self) -> Result<State, RenderError> {
+        let mut context = self.grants.context().map_err(|error| RenderError::NotLoaded(error.to_string()))?;
+        context.inherit_stdout().inherit_stderr();
+        let limits = StoreLimitsBuilder::new().memory_size(self.limits.render_memory_limit).build();
+        Ok(State {
+            context: context.build(),
+            http: WasiHttpCtx::new(),
+            table: ResourceTable::new(),
+            outgoing: Outgoing(self.grants.network.clone()),
+            limits,
+        })
+    }
+}
+
+fn internal(error: wasmtime::Error) -> LoadError {
+    LoadError::Internal(format!("{error:#}"))
+}
+
+impl Loaded {
+    fn new(code: &Code, limits: &Limits) -> Result<Self, LoadError> {
+        match code {
+            Code::Compiled(code) => {
+                let engine = engine::for_handlers(code.interruption, limits).map_err(internal)?;
+                // SAFETY: the file was written by this binary's own compiler and reached this
+                // process by way of a directory that only the node's administrator can write to.
+                let (component, mapping) =
+                    unsafe { component::map(&engine, &code.file) }.map_err(internal)?;
+                Self::link(&component, code.interruption, Some(mapping))
+            }
+            Code::Bytes(bytes) => {
+                let kind = detect::check(bytes).map_err(LoadError::Module)?;
+                let compile = |interruption| {
+                    let engine = engine::for_handlers(interruption, limits).map_err(internal)?;
+                    Component::from_binary(&engine, bytes)
+                        .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))
+                };
+                let interruption = Interruption::cheapest();
+                let component = compile(interruption)?;
+                if !TimeLimit::suits_component(&component, interruption) {
+                    return Self::link(&compile(Interruption::Epoch)?, Interruption::Epoch, None);
+                }
+                Self::link(&component, interruption, None)
+            }
+        }
+    }
+
+    fn link(
+        component: &Component,
+        interruption: Interruption,
+        code: Option<Mapping>,
+    ) -> Result<Self, LoadError> {
+        let engine = component.engine().clone();
+        let time_limit = TimeLimit::start_for_component(&engine, component, interruption)
+            .map_err(|error| {
+                LoadError::Internal(format!("cannot start the thread that ends long requests: {error}"))
+            })?
+            .ok_or_else(|| {
+                LoadError::Internal(
+                    "the compiled code is for another kind of machine: it cannot be interrupted".to_owned(),
+                )
+            })?;
+        let mut linker = Linker::new(&engine);
+        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(internal)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(internal)?;
+        let unlinked = |error: wasmtime::Error| LoadError::Module(format!("{error:#}"));
+        let instance = linker.instantiate_pre(component).and_then(ProxyPre::new).map_err(unlinked)?;
+        Ok(Self { engine, instance, time_limit, _code: code })
+    }
+}
+
+impl Guest for Handler {
+    fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError> {
+        let loaded = self.loaded()?;
+        let request = request(&Fields::decode(input))?;
+        let mut store = Store::new(&loaded.engine, self.state()?);
+        store.limiter(|state| &mut state.limits);
+        let runtime = sink.runtime.clone();
+        let instance = &loaded.instance;
+        fiber::run(&runtime, &loaded.time_limit, store, self.limits.render_timeout, |mut store| async move {
+            let (sender, response) = oneshot::channel();
+            let (scheme, request) = request;
+            let answered = async {
+                let mut http = store.data_mut().http();
+                let request = http.new_incoming_request(scheme, request)?;
+                let out = http.new_response_outparam(sender)?;
+                let proxy = instance.instantiate_async(&mut store).await?;
+                proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+            };
+            // The response goes on its way while the handler still writes its body.
+            let forwarded = forward(response, &sink);
+            match futures_util::future::select(pin!(answered), pin!(forwarded)).await {
+                futures_util::future::Either::Left((answered, forwarded)) => {
+                    answered.map_err(Ending::Trapped)?;
+                    forwarded.await.map_err(Ending::Render)
+                }
+                futures_util::future::Either::Right((forwarded, answered)) => {
+                    // Work after the response, or a client that has gone.
+                    forwarded.map_err(Ending::Render)?;
+                    answered.await.map_err(Ending::Trapped)
+                }
+            }
+        })
+    }
+
+    /// Does nothing if the code was compiled in this process.
+    fn unload(&self) {
+        if matches!(self.code, Code::Compiled(_)) {
+            *self.loaded.lock() = None;
+            memory_trim::trim_heap();
+        }
+    }
+}
+
+/// The request as the component gets it.
+fn request(
+    fields: &Fields<'_>,
+) -> Result<
+    (
+        Scheme,
+        Request<http_body_util::combinators::MapErr<Full<Bytes>, fn(std::convert::Infallible) -> Error>>,
+    ),
+    RenderError,
+> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        RenderError::Trapped(format!("the request cannot be passed on: {error}"))
+    };
+    let scheme = if fields.url.starts_with("https:") { Scheme::Https } else { Scheme::Http };
+    let never: fn(std::convert::Infallible) -> Error = |never| match never {};
+    let body = Full::new(Bytes::copy_from_slice(fields.body.unwrap_or_default())).map_err(never);
+    let mut request =
+        Request::builder().method(fields.method).uri(fields.url).body(body).map_err(|error| wrong(&error))?;
+    for (name, value) in fields.headers() {
+        let latin1: Vec<u8> = value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
+        let name = HeaderName::try_from(name).map_err(|error| wrong(&error))?;
+        let value = HeaderValue::from_bytes(&latin1).map_err(|error| wrong(&error))?;
+        request.headers_mut().append(name, value);
+    }
+    Ok((scheme, request))
+}
+
+/// Sends the response on as it comes.
+async fn forward(
+    response: oneshot::Receiver<Result<Response<HyperOutgoingBody>, ErrorCode>>,
+    sink: &ResponseSink,
+) -> Result<(), RenderError> {
+    let response = match response.await {
+        Ok(Ok(response)) => response,
+        Ok(Err(code)) => {
+            return Err(RenderError::Threw {
+                message: format!("the component answered with the error {code:?}"),
+                stack: String::new(),
+            });
+        }
+        Err(_) => return Err(RenderError::Incomplete),
+    };
+    let (head, mut body) = response.into_parts();
+    let send = async |part| sink.parts.send(part).await.map_err(|_| RenderError::ClientGone);
+    let head = ResponseHead { status: head.status.as_u16().into(), headers: flatten(&head.headers) };
+    let mut head = Some(head);
+    // The head goes with the first part of the body, so that a handler that fails before has
+    // not answered yet.
+    loop {
+        match body.frame().await {
+            Some(Ok(frame)) => {
+                let Ok(chunk) = frame.into_data() else { continue };
+                if head.is_some() && body.is_end_stream() {
+                    let whole = head.take().map(|head| ResponsePart::Whole(head, chunk));
+                    return send(whole.unwrap_or(ResponsePart::End)).await;
+                }
+                if let Some(head) = head.take() {
+                    send(ResponsePart::Head(head)).await?;
+                }
+                send(ResponsePart::Chunk(chunk)).await?;
+            }
+            Some(Err(error)) => {
+                return Err(RenderError::Threw {
+                    message: format!("the body broke off: {error:?}"),
+                    stack: String::new(),
+                });
+            }
+            None => {
+                let last = head.take().map(|head| ResponsePart::Whole(head, Bytes::new()));
+                return send(last.unwrap_or(ResponsePart::End)).await;
+            }
+        }
+    }
+}
+
+/// Headers in the form of the render ABI.
+fn flatten(headers: &HeaderMap) -> String {
+    let mut flat = String::new();
+    for (name, value) in headers {
+        flat.push_str(name.as_str());
+        flat.push('\n');
+        flat.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
+        flat.push('\n');
+    }
+    flat
+}
