@@ -66,3 +66,23 @@ fn runaway_recursion_at_load_time_is_an_error_and_not_a_crash() {
     assert_eq!(built.status.code(), Some(1));
     assert!(stderr(&built).contains("call stack"), "{}", stderr(&built));
 }
+
+#[test]
+fn what_is_no_es_module_of_ours_is_named_with_the_way_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let nested = format!("export default [\n{}{}];", "[".repeat(5000), "]".repeat(5000));
+    for (source, says) in [
+        ("module.exports = { render: () => '' }", "CommonJS module, and a site is one ES module"),
+        ("exports.render = () => ''", "CommonJS module, and a site is one ES module"),
+        ("const { h } = require('preact'); export const render = () => ''", "ssr.noExternal: true"),
+        ("export const render = () => __dirname; render()", "import what it reads"),
+        ("let a;\nlet b = '\0'", "has a NUL byte in line 2, column 10"),
+        ("let a = 1;\n  let 2b", "entry.js:2:7"),
+        (&nested, "RangeError: Maximum call stack size exceeded\n    at entry.js:2:"),
+    ] {
+        fs::write(directory.path().join("entry.js"), source).unwrap();
+        let built = ssr(directory.path(), &["build", "entry.js"]);
+        let said = stderr(&built);
+        assert!(built.status.code() == Some(1) && said.contains(says), "{says}: {said}");
+    }
+}

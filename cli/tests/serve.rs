@@ -132,6 +132,92 @@ fn recursion_without_end_can_be_caught_at_a_depth_of_nodes_order() {
     assert!(log.contains("RangeError: Maximum call stack size exceeded"), "{log}");
 }
 
+/// What is nested too deep, by who walks it. A visitor can send the JSON.
+const NESTED: &str = "
+const times = (text, count = 100000) => text.repeat(count);
+const nested = () => { let value = []; for (let i = 0; i < 100000; i++) value = [value]; return value };
+const source = (text) => () => new Function('return ' + text)();
+const cases = {
+  json: () => JSON.parse(times('[')), members: () => JSON.parse(times('{\"a\":')),
+  stringify: () => JSON.stringify(nested()), flat: () => nested().flat(Infinity), join: () => String(nested()),
+  clone: () => structuredClone(nested()), proxies: () => { let o = {}; for (let i = 0; i < 100000; i++) o = new Proxy(o, {}); return o.x },
+  parentheses: source(times('(') + '1' + times(')')), arrays: source(times('[') + times(']')),
+  signs: source(times('-+') + '1'), not: source(times('!') + '1'), powers: source('1' + times('**1')),
+  arrows: source(times('()=>') + '1'), assignments: source(times('a=') + '1'), conditions: source(times('1?') + '1' + times(':1')),
+  templates: source(times('`${') + '1' + times('}`')), classes: source(times('class { x = ', 5000) + '1' + times('}', 5000)),
+  blocks: () => new Function(times('{') + times('}')), elses: () => new Function('a', 'if(a){}' + times('else if(a){}')),
+};
+export default { async fetch(request) {
+  const name = new URL(request.url).pathname.slice(1);
+  try {
+    if (name === '') return Response.json(Object.keys(cases));
+    return new Response(String(name === 'body' ? await request.json() : cases[name]()));
+  } catch (error) { return new Response(error.name, { status: 400 }) }
+} };";
+
+#[test]
+fn what_is_nested_too_deep_is_an_error_that_a_page_can_catch() {
+    let server = Server::start(NESTED, &[], &[]);
+    let names: Vec<String> = serde_json::from_str(server.get("/").text()).unwrap();
+    assert_eq!(names.len(), 19);
+    for name in names {
+        let answer = server.get(&format!("/{name}"));
+        assert_eq!((answer.status, answer.text()), (400, "RangeError"), "{name}");
+    }
+    let sent = server.send("POST /body HTTP/1.1", "[".repeat(500_000).as_bytes());
+    assert_eq!((sent.status, sent.text()), (400, "RangeError"));
+    let (_, log) = server.stop();
+    assert!(!log.contains("error"), "{log}");
+}
+
+#[test]
+fn no_response_is_a_200_that_nobody_wrote() {
+    let site = "
+        const body = (pull) => new Response(new ReadableStream({ pull }));
+        const cases = {
+          'begun with an error': () => body(() => { throw new Error('at once') }),
+          'begun with a rejection': () => body(async () => { throw new Error('later') }),
+          'a generator that throws': () => new Response((async function* () { throw new Error('first') })()),
+          'Response.error': () => Response.error(),
+          'a body that was read': () => { const read = new Response('x'); read.text(); return read },
+          nothing: () => undefined, null: () => null, number: () => 7, object: () => ({ status: 200 }),
+          'a rejection': () => Promise.reject(new Error('no')), 'a rejection with nothing': () => Promise.reject(),
+          'a thrown response': () => { throw new Response('no', { status: 403 }) },
+        };
+        export default { fetch(request) {
+          const name = decodeURIComponent(new URL(request.url).pathname.slice(1));
+          return name === '' ? Response.json(Object.keys(cases)) : cases[name]();
+        } };";
+    let server = Server::start(site, &[], &[]);
+    let names: Vec<String> = serde_json::from_str(server.get("/").text()).unwrap();
+    for name in &names {
+        let path = format!("/{}", name.replace(' ', "%20"));
+        for method in ["GET", "HEAD"] {
+            assert_eq!(server.send(&format!("{method} {path} HTTP/1.1"), b"").status, 500, "{method} {name}");
+        }
+    }
+    let (_, log) = server.stop();
+    assert!(log.matches("error: [").count() >= 2 * names.len(), "{log}");
+    assert!(log.contains("returned Response.error(), which has no status"), "{log}");
+}
+
+#[test]
+fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
+    let server = start(&["--max-body-size", "1KiB"]);
+    let ask = |length: usize| {
+        let mut stream = connect(&server).unwrap();
+        let head = format!(
+            "POST /echo HTTP/1.1\r\nhost: h\r\nexpect: 100-continue\r\ncontent-length: {length}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).unwrap();
+        line
+    };
+    assert_eq!(ask(1024), "HTTP/1.1 100 Continue\r\n");
+    assert_eq!(ask(1025), "HTTP/1.1 413 Payload Too Large\r\n");
+}
+
 #[test]
 fn ranges_are_those_of_the_standard() {
     let large = "0123456789".repeat(1000);

@@ -30,5 +30,29 @@ pub fn stopped(error: &wasmtime::Error, entry: &Path) -> anyhow::Error {
 pub fn thrown(failure: &Failure, entry: &Path, source: &str) -> String {
     let trace = StackTrace::of(entry, source);
     let stack = trace.translate(&failure.stack);
-    format!("{} cannot be evaluated\n{}\n{stack}", entry.display(), failure.message).trim_end().to_owned()
+    let text = format!("{} cannot be evaluated\n{}\n{stack}", entry.display(), failure.message);
+    match advice(&failure.message) {
+        Some(advice) => format!("{}\n{advice}", text.trim_end()),
+        None => text.trim_end().to_owned(),
+    }
+}
+
+/// What to do about an error that says what the bundle is.
+fn advice(message: &str) -> Option<&'static str> {
+    // What Node gives to CommonJS modules.
+    let missing = message.strip_prefix("ReferenceError: ")?.strip_suffix(" is not defined")?;
+    match missing {
+        "module" | "exports" => Some(
+            "It is a CommonJS module, and a site is one ES module: let the bundler write one (Vite does with `vite build \
+             --ssr`; esbuild with --bundle --format=esm)",
+        ),
+        "require" => Some(
+            "It loads other modules by require(), which only CommonJS has: bundle everything into one ES module (Vite: \
+             ssr.noExternal: true; esbuild: --bundle --format=esm)",
+        ),
+        "__dirname" | "__filename" => Some(
+            "It looks for files beside itself, and a module has none: import what it reads, so that it is bundled",
+        ),
+        _ => None,
+    }
 }

@@ -119,6 +119,15 @@ fn date(entry: &Path) -> Result<u64> {
 
 fn read(path: &Path, what: &str) -> Result<String> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {what} '{}'", path.display()))?;
+    if let Some(at) = bytes.iter().position(|&byte| byte == 0) {
+        let before = &bytes[..at];
+        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+        let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
+        bail!(
+            "{what} '{}' has a NUL byte in line {line}, column {column}; write \\0 in a string, or build the bundle again",
+            path.display()
+        );
+    }
     String::from_utf8(bytes)
         .ok()
         .with_context(|| format!("{what} '{}' is not UTF-8 text: is it a JavaScript file?", path.display()))

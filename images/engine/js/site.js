@@ -75,24 +75,43 @@ export function makeSite(native, namespace, templateText) {
     );
   }
 
-  async function streamOut(stream) {
-    for await (const chunk of stream) native.write(toBytes(chunk));
+  // The head goes with the first chunk: a body that fails before it has a status of its own.
+  async function streamOut(stream, respond) {
+    let begun = false;
+    for await (const chunk of stream) {
+      const bytes = toBytes(chunk);
+      if (!begun) respond();
+      begun = true;
+      native.write(bytes);
+    }
+    if (!begun) respond();
     native.end();
   }
 
-  function deliverResponse(response) {
+  function deliverResponse(response, source) {
+    if (response.type === 'error') {
+      throw new TypeError(
+        `${source} returned Response.error(), which has no status; return a Response with one`,
+      );
+    }
     const raw = rawBody(response);
     const stream =
       raw !== null && typeof raw === 'object' && !(raw instanceof Uint8Array);
-    native.respond(response.status, flattenHeaders(response.headers), stream);
-    if (stream) return streamOut(raw);
+    const respond = () =>
+      native.respond(response.status, flattenHeaders(response.headers), stream);
+    if (stream) return streamOut(raw, respond);
+    respond();
     if (raw !== null) native.write(raw);
     native.end();
   }
 
   function deliverPage(page, source) {
-    if (page instanceof Response) return deliverResponse(page);
+    if (page instanceof Response) return deliverResponse(page, source);
     if (typeof page === 'string') page = { html: page };
+    // As Vite's own example for Vue has it.
+    if (Array.isArray(page) && page.length > 0 && page.length <= 2) {
+      page = { html: page[0], head: page[1] };
+    }
     if (
       page === null ||
       typeof page !== 'object' ||
@@ -103,7 +122,7 @@ export function makeSite(native, namespace, templateText) {
           ? `an object whose html is ${describe(page.html)}`
           : describe(page);
       throw new TypeError(
-        `${source} returned ${got}; return a string, { html, head, status, headers } or a Response`,
+        `${source} returned ${got}; return a string, { html, head, status, headers }, [html, head] or a Response`,
       );
     }
     const status = page.status ?? 200;
@@ -151,7 +170,7 @@ export function makeSite(native, namespace, templateText) {
               `fetch(request, env, ctx) returned ${describe(response)}; return a Response`,
             );
           }
-          return deliverResponse(response);
+          return deliverResponse(response, 'fetch(request, env, ctx)');
         }
       : (page) => deliverPage(page, 'render(url)');
     // Work that was registered by then, also by other such work, and by the body's stream.

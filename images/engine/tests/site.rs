@@ -61,6 +61,23 @@ fn render_may_return_a_string() {
 }
 
 #[test]
+fn render_may_return_html_and_head_as_an_array() {
+    let template = "<head><!--app-head--></head><div><!--app-html--></div>";
+    for (page, right) in [
+        ("['<i>a</i>', '<link>']", "<head><link></head><div><i>a</i></div>"),
+        ("['<i>a</i>']", "<head></head><div><i>a</i></div>"),
+    ] {
+        assert_eq!(load(&format!("export const render = () => {page}"), Some(template)), Recorder::default());
+        assert_eq!(body(&ask("/")), right);
+    }
+    for page in ["[]", "['a', 'b', 'c']", "[1]"] {
+        site(&format!("export const render = () => {page}"));
+        let answer = ask("/");
+        assert!(message(&answer).contains("return a string"), "{}", message(&answer));
+    }
+}
+
+#[test]
 fn a_page_fills_the_template_and_sets_status_and_headers() {
     let source = "export async function render() {
         await new Promise((done) => setTimeout(done, 5));
