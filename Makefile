@@ -58,7 +58,7 @@ demo: image ## Run the site as a container under a containerd of its own (PORT=8
 demo-stop: ## Stop the demo and leave nothing of it behind
 	scripts/demo-stop.sh
 
-test: test-fast test-e2e test-browser ## Run all tests
+test: test-fast test-e2e test-browser test-templates ## Run all tests
 
 # Unit tests run in the debug profile, with overflow checks. What compiles modules would
 # take minutes there.
@@ -105,6 +105,9 @@ test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
 	scripts/test-browser.sh
 
+test-templates: build ## Build today's Vite templates as images, and compare their pages with Node's
+	node scripts/test-templates.mjs
+
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
@@ -138,4 +141,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community soak soak-clock test-browser lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community soak soak-clock test-browser test-templates lint bench dist install uninstall

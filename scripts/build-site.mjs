@@ -155,9 +155,45 @@ async function build(root, outDir) {
     },
     build: forServer,
     environments: { ssr: { build: forServer } },
+    plugins: isSolid(root) ? [solidEntry(join(root, entry))] : [],
   });
   check(result, entry);
   expectFile(join(outDir, 'server', 'entry-server.js'), root);
+}
+
+// The entry of a Solid site: the project's own, whose pages get what Solid's client needs to
+// hydrate them. Solid leaves that to the server, which here is none of the project's.
+const SOLID_ENTRY = '\0ssr:solid-entry';
+
+function isSolid(root) {
+  const { dependencies, devDependencies } = readManifest(root);
+  return 'solid-js' in { ...dependencies, ...devDependencies };
+}
+
+function solidEntry(entry) {
+  const path = JSON.stringify(entry);
+  return {
+    name: 'ssr:solid-entry',
+    enforce: 'pre',
+    resolveId: (_id, _importer, { isEntry }) =>
+      isEntry ? SOLID_ENTRY : undefined,
+    load: (id) =>
+      id === SOLID_ENTRY
+        ? `import * as site from ${path};
+import { generateHydrationScript } from 'solid-js/web';
+// A copy: the bundler would warn of exports that this site has no need of.
+const exported = { ...site };
+export default exported.default;
+function hydrated(page) {
+  const parts = typeof page === 'string' ? { html: page } : page;
+  if (typeof parts?.html !== 'string' || [parts.head, parts.html].join().includes('_$HY')) return page;
+  return { ...parts, head: (parts.head ?? '') + generateHydrationScript() };
+}
+const rendered = (page) => typeof page?.then === 'function' ? page.then(hydrated) : hydrated(page);
+export const render = exported.render && ((...args) => rendered(exported.render(...args)));
+`
+        : undefined,
+  };
 }
 
 /** Fails if the build has left no such file. */

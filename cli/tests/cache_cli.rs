@@ -211,10 +211,10 @@ fn a_site_is_found_in_its_image() {
     let (_, said) = node.does(&["add", "ssr.wasm"]);
     assert!(said.contains("already there"), "{said}");
 
-    fs::write(node.path("ssr.wasm"), b"text").unwrap();
+    fs::write(node.path("ssr.wasm"), b"\0asm\x01\0\0\0\x01\x7f").unwrap();
     assert!(node.run(&pack).status.success());
     let said = node.refuses(&["add", "site.tar"]);
-    assert!(said.contains("'site.tar'") && said.contains("it is not a WebAssembly module"), "{said}");
+    assert!(said.contains("'site.tar'") && said.contains("'/ssr.wasm': it is damaged"), "{said}");
     assert!(node.refuses(&["add", "nowhere.tar"]).contains("cannot read 'nowhere.tar'"));
     // Nothing is compiled if a file cannot be read.
     node.does(&["clear"]);

@@ -219,6 +219,30 @@ fn a_body_that_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn an_error_about_an_asset_is_not_kept_for_a_year() {
+    let server = start(&[]);
+    let path = "/assets/app-Bk3xR_2a.js";
+    assert!(server.get(path).header("cache-control").unwrap().contains("immutable"));
+    for (header, status) in [("range: bytes=9999-", 416), ("if-match: \"other\"", 412)] {
+        let answer = server.get_with(path, header);
+        assert_eq!((answer.status, answer.header("cache-control")), (status, Some("no-cache")), "{header}");
+    }
+}
+
+#[test]
+fn a_file_that_is_changed_twice_at_once_has_a_tag_for_each_content() {
+    let server = start(&[]);
+    let path = server.assets().join("robots.txt");
+    let tags = ["User-agent: a\n", "User-agent: b\n", "User-agent: c\n"].map(|text| {
+        std::fs::write(&path, text).unwrap();
+        let answer = server.get("/robots.txt");
+        assert_eq!(answer.text(), text);
+        answer.header("etag").unwrap().to_owned()
+    });
+    assert!(tags[0] != tags[1] && tags[1] != tags[2], "{tags:?}");
+}
+
+#[test]
 fn ranges_are_those_of_the_standard() {
     let large = "0123456789".repeat(1000);
     let server = Server::start(SITE, &[("file", "0123456789"), ("empty", ""), ("large", &large)], &[]);

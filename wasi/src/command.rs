@@ -246,7 +246,7 @@ fn no_function(module: &Module, name: &str, chosen: bool) -> String {
         true => format!("it has no function '{name}'; {functions}"),
         false => format!(
             "it is a library, not a program: it has no function '{START}'; to call another one, write it behind the file's name \
-             (/module.wasm#function); {functions}"
+             (/module.wasm#function); {functions}; a site is built with `ssr build`"
         ),
     }
 }

@@ -10,7 +10,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
@@ -252,30 +252,18 @@ impl Guest for Handler {
 }
 
 /// The request as the component gets it.
-fn request(
-    fields: &Fields<'_>,
-) -> Result<
-    (
-        Scheme,
-        Request<http_body_util::combinators::MapErr<Full<Bytes>, fn(std::convert::Infallible) -> Error>>,
-    ),
-    RenderError,
-> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        RenderError::Trapped(format!("the request cannot be passed on: {error}"))
-    };
+fn request(fields: &Fields<'_>) -> Result<(Scheme, Request<WasiBody>), RenderError> {
+    let wrong =
+        |error: http::Error| RenderError::Trapped(format!("the request cannot be passed on: {error}"));
     let scheme = if fields.url.starts_with("https:") { Scheme::Https } else { Scheme::Http };
-    let never: fn(std::convert::Infallible) -> Error = |never| match never {};
-    let body = Full::new(Bytes::copy_from_slice(fields.body.unwrap_or_default())).map_err(never);
-    let mut request =
-        Request::builder().method(fields.method).uri(fields.url).body(body).map_err(|error| wrong(&error))?;
+    let body = Full::new(Bytes::copy_from_slice(fields.body.unwrap_or_default()));
+    let body = body.map_err(|never| match never {}).boxed_unsync();
+    let mut request = Request::builder().method(fields.method).uri(fields.url);
     for (name, value) in fields.headers() {
         let latin1: Vec<u8> = value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();
-        let name = HeaderName::try_from(name).map_err(|error| wrong(&error))?;
-        let value = HeaderValue::from_bytes(&latin1).map_err(|error| wrong(&error))?;
-        request.headers_mut().append(name, value);
+        request = request.header(name, latin1);
     }
-    Ok((scheme, request))
+    Ok((scheme, request.body(body).map_err(wrong)?))
 }
 
 /// Sends the response on as it comes.

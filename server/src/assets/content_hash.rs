@@ -13,6 +13,12 @@ const LENGTH: usize = 8;
 /// Fewest digits of a hexadecimal hash.
 const MIN_HEX: usize = 8;
 
+/// Extensions of pages.
+const PAGES: [&str; 3] = ["html", "htm", "xhtml"];
+
+/// Lengths of the groups of a UUID, which names a thing and not its content.
+const UUID: [usize; 5] = [8, 4, 4, 4, 12];
+
 /// How sure one must be that eight characters are a hash and no word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Evidence {
@@ -41,11 +47,11 @@ pub fn has_hash(path: &str, evidence: Evidence) -> bool {
     let name = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or_default();
     // Without its extensions (`.js`, `.js.map`): what follows the last part that can be one.
     let mut parts: Vec<&str> = name.split('.').collect();
-    if parts.len() < 2 {
+    // Pages keep their names when they change.
+    if parts.len() < 2 || parts.pop().is_some_and(|last| PAGES.contains(&last)) {
         return false;
     }
-    parts.pop();
-    parts.into_iter().any(|part| {
+    parts.into_iter().filter(|part| !is_uuid(part)).any(|part| {
         let hexadecimal = part.rsplit('-').next().is_some_and(is_hexadecimal);
         hexadecimal
             || is_hexadecimal(part)
@@ -61,6 +67,16 @@ fn is_hexadecimal(text: &str) -> bool {
         && (digits(|byte| (b'a'..=b'f').contains(byte)) || digits(|byte| (b'A'..=b'F').contains(byte)))
         && text.bytes().any(|byte| byte.is_ascii_digit())
         && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+/// Whether a text ends with a UUID.
+fn is_uuid(text: &str) -> bool {
+    let groups: Vec<&str> = text.split('-').collect();
+    let is_hex = |group: &&str| group.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let last = groups.len().checked_sub(UUID.len()).and_then(|from| groups.get(from..));
+    last.is_some_and(|last| {
+        last.iter().zip(UUID).all(|(group, length)| group.len() == length && is_hex(group))
+    })
 }
 
 /// The last eight characters, if a hyphen is before them. A hash can have hyphens itself.
@@ -123,6 +139,10 @@ mod tests {
             "/assets/deadbeef.js",
             "/assets/12345678.png",
             "/assets/x",
+            "/assets/3f2a1b4c-9d8e-4f70-a1b2-c3d4e5f60718.png",
+            "/photos/user-3f2a1b4c-9d8e-4f70-a1b2-c3d4e5f60718.jpg",
+            "/post-3f2a1b4c.html",
+            "/assets/index-Bk3xR_2a.html",
             "/about",
             "/",
         ] {

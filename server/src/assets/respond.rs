@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use futures_util::Stream;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_serve::{BoxError, ChunkedReadFile, Entity};
 
 use super::directory::OpenError;
@@ -123,7 +123,9 @@ pub fn respond<B>(asset: &Asset, request: &Request<B>, immutable: bool) -> io::R
         None => http_serve::serve(entity, request),
     };
     let mut response = served.map(boxed);
-    let caching = if immutable { "public, max-age=31536000, immutable" } else { "no-cache" };
+    // An error says nothing about the content, which may be there in a moment.
+    let is_content = response.status().is_success() || response.status() == StatusCode::NOT_MODIFIED;
+    let caching = if immutable && is_content { "public, max-age=31536000, immutable" } else { "no-cache" };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(caching));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -75,7 +75,7 @@ impl Variant {
 
     /// A strong entity tag: a hash of the content, computed once for each content. (Times and
     /// sizes alone do not tell releases apart: all files of an image layer may bear the same
-    /// time.) The arguments are what [`open`](Self::open) returned.
+    /// time.) That of a file which has just been changed is computed each time. The arguments are what [`open`](Self::open) returned.
     pub fn tag(&self, mut file: &File, metadata: &Metadata) -> io::Result<HeaderValue> {
         let changed = (metadata.ctime(), metadata.ctime_nsec());
         let stamp = (metadata.dev(), metadata.ino(), metadata.size(), changed);
@@ -94,7 +94,17 @@ impl Variant {
         }
         let tag =
             HeaderValue::try_from(format!("\"{:032x}\"", hash.digest128())).map_err(io::Error::other)?;
-        *self.tag.lock() = Some((stamp, tag.clone()));
+        // The file could change once more without a later time: the kernel's clock ticks.
+        if is_settled(changed.0) {
+            *self.tag.lock() = Some((stamp, tag.clone()));
+        }
         Ok(tag)
     }
+}
+
+/// Whether a file that was changed in this second since 1970 would get another time if it were
+/// changed now.
+fn is_settled(second: i64) -> bool {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_secs()).unwrap_or(i64::MAX) > second.saturating_add(1)
 }
