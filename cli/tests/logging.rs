@@ -15,6 +15,7 @@ const LOG_ALL: &str = "
 export function logAll() {
   for (const value of values()) { console.log(value); console.log('-- next') }
   for (const args of formats()) { console.log(...args); console.log('-- next') }
+  for (const [method, ...args] of calls()) { console[method](...args); console.log('-- next') }
 }";
 
 fn entries(text: &str) -> Vec<String> {

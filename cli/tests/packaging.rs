@@ -84,6 +84,7 @@ fn the_man_pages_describe_all_commands() {
         "-completions",
         "-image",
         "-man",
+        "-run",
         "-serve",
     ];
     let mut expected = commands.map(|command| format!("ssr{command}.1"));

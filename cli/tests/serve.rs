@@ -198,7 +198,7 @@ fn no_response_is_a_200_that_nobody_wrote() {
     }
     let (_, log) = server.stop();
     assert!(log.matches("error: [").count() >= 2 * names.len(), "{log}");
-    assert!(log.contains("returned Response.error(), which has no status"), "{log}");
+    assert!(log.contains("returned Response.error(), which has the invalid status 0"), "{log}");
 }
 
 #[test]

@@ -125,6 +125,96 @@ export function values() {
     AbortSignal.abort(),
     new Blob(['abc']),
     { headers: new Headers({ a: 'b' }), url: new URLSearchParams('x=y') },
+    ...many(),
+    ...settled(),
+    ...proxies(),
+    JSON,
+    Math,
+  ];
+}
+
+/** What takes more than a line: columns, rows and levels. */
+function many() {
+  const numbers = (length) => Array.from({ length }, (_, at) => at * 7);
+  return [
+    numbers(6),
+    numbers(7),
+    numbers(27),
+    numbers(120),
+    numbers(30).map((number) => number - 0.5),
+    numbers(9).map(BigInt),
+    'apple banana cherry dragonfruit elderberry fig grape'.split(' '),
+    numbers(26).map((number) => `name ${number}`),
+    numbers(12).map((number) => ({ number })),
+    numbers(8).map((number) => [number]),
+    numbers(7).map((number) => (number % 2 ? null : 'x'.repeat(number))),
+    new Uint8Array(40).map((_, at) => at * 5),
+    new Float64Array([1.5, -2]),
+    { list: numbers(20), inner: { list: numbers(8) } },
+    { a: { b: { c: {} } } },
+    { a: { b: { c: 1 } }, d: 2 },
+    [[[[]]], 1],
+    [[[1, [2]]]],
+  ];
+}
+
+function settled() {
+  const rejected = Promise.reject('reason');
+  rejected.catch(() => {});
+  return [
+    Promise.resolve({ a: 1 }),
+    new Promise(() => {}),
+    rejected,
+    { p: Promise.resolve([1]) },
+  ];
+}
+
+/** No trap may run. */
+function proxies() {
+  const trap = () => {
+    throw new Error('a trap was run');
+  };
+  const traps = { get: trap, ownKeys: trap, getPrototypeOf: trap, has: trap };
+  const revoked = Proxy.revocable({}, {});
+  revoked.revoke();
+  return [
+    new Proxy({ a: 1 }, traps),
+    new Proxy([1, 2], traps),
+    new Proxy(() => {}, traps),
+    { inner: new Proxy(new Map([[1, 2]]), traps) },
+    revoked.proxy,
+  ];
+}
+
+/** Calls of other methods than log. */
+export function calls() {
+  const nested = { a: { b: { c: { d: 1 } } } };
+  return [
+    [
+      'table',
+      [
+        { a: 1, b: 'x' },
+        { a: 2, c: true },
+      ],
+    ],
+    [
+      'table',
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
+    ['table', [1, 'two', { three: 3 }]],
+    ['table', { first: { x: 1 }, second: { x: 2 } }],
+    ['table', [{ a: 1, b: 2 }], ['b']],
+    ['table', new Map([['k', 1]])],
+    ['table', new Set(['s'])],
+    ['table', []],
+    ['table', 5],
+    ['table', 'text'],
+    ['dir', nested],
+    ['dir', nested, { depth: 0 }],
+    ['dir', nested, { depth: null }],
   ];
 }
 
@@ -137,5 +227,6 @@ export function formats() {
     ['100%', 'x', '%s'],
     ['%%', '%', 'a\nb'],
     ['a', 1, { b: 2 }],
+    ['%o', [1, { a: 2 }]],
   ];
 }

@@ -1,6 +1,7 @@
 // console.*: each call sends its text to the host, which prefixes it with the
 // request's id and writes it to the container's standard error.
 
+import { table } from './console_table.js';
 import { inspect, plainText } from './inspect.js';
 
 /** Formats arguments like `console.log`, including `%s %d %i %f %j %o %O %c`. */
@@ -27,7 +28,7 @@ export function format(args) {
         case '%c':
           return '';
         case '%o':
-          return inspect(arg, 4);
+          return inspect(arg, 4, true);
         default:
           return inspect(arg);
       }
@@ -36,6 +37,16 @@ export function format(args) {
     if (rest.length > 0) text += ' ';
   }
   return text + rest.map(plainText).join(' ');
+}
+
+/** A value as console.dir shows it. */
+function shownWith(value, options) {
+  try {
+    return inspect(value, options?.depth, options?.showHidden === true);
+  } catch {
+    // Options with a getter that throws.
+    return inspect(value);
+  }
 }
 
 function number(value, convert) {
@@ -74,9 +85,9 @@ export function makeConsole(log) {
     debug: (...args) => write(DEBUG, args),
     warn: (...args) => write(WARN, args),
     error: (...args) => write(ERROR, args),
-    dir: (value) => write(INFO, [inspect(value)]),
+    dir: (value, options) => write(INFO, [shownWith(value, options)]),
     dirxml: (...args) => write(INFO, args),
-    table: (value) => write(INFO, [value]),
+    table: (value, columns) => write(INFO, [table(value, columns) ?? value]),
     trace: (...args) =>
       write(DEBUG, [`Trace: ${format(args)}\n${new Error().stack}`]),
     assert: (condition, ...args) => {

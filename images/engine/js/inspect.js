@@ -1,13 +1,13 @@
 // Shows any value as text, in the form that Node's util.inspect gives it. It never throws.
 // Getters are named, not called, except for that of a class's `Symbol.toStringTag`.
 
+import { inColumns, lay } from './inspect_layout.js';
 import * as classes from './interfaces.js';
+import { native } from './native.js';
 
 const MAX_DEPTH = 2;
 const MAX_ITEMS = 100;
 const MAX_TEXT = 10_000;
-/** Where Node breaks a line, less what it reserves. */
-const LINE = 70;
 
 // A namespace is no object to look into by a name that is not known before.
 const OF = { ...classes };
@@ -56,14 +56,17 @@ function pairs(entries) {
     Object.keys(view).map((name) => `${key(name)}: ${show(view[name])}`);
 }
 
-/** The value as text. Strings are quoted. */
-export function inspect(value, depth = MAX_DEPTH) {
+/** The value as text. Strings are quoted. `hidden` shows properties that are not enumerable. */
+export function inspect(value, depth = MAX_DEPTH, hidden = false) {
   return shown(value, {
-    depth,
+    depth: depth ?? Number.POSITIVE_INFINITY,
+    showHidden: hidden,
     level: 0,
     indent: 0,
     path: [],
     circular: new Map(),
+    // The level of the object that was shown last.
+    last: { level: 0 },
   });
 }
 
@@ -142,8 +145,11 @@ function className(object) {
   return null;
 }
 
-function showObject(value, context) {
-  if (value === null) return 'null';
+function showObject(object, context) {
+  if (object === null) return 'null';
+  // What is shown of a proxy is its target: no trap runs.
+  const value = withoutProxies(object);
+  if (value === null) return '<Revoked Proxy>';
   if (context.path.includes(value)) {
     const known = context.circular;
     if (!known.has(value)) known.set(value, known.size + 1);
@@ -151,9 +157,13 @@ function showObject(value, context) {
   }
   const name = className(value);
   const plain = describe(value, name);
-  const own = ownProperties(value, plain.hidden);
+  const own = ownProperties(value, plain.hidden, context.showHidden);
   const empty = own.length === 0 && plain.items === undefined;
   if (plain.alone !== undefined && empty) return plain.alone;
+  if (empty && plain.prefix !== undefined) {
+    const shownPrefix = plain.prefix === '' ? '' : `${plain.prefix} `;
+    return shownPrefix + (plain.brackets ? '[]' : '{}');
+  }
   if (context.level > context.depth)
     return (
       plain.alone ?? `[${plain.short ?? name ?? 'Object: null prototype'}]`
@@ -165,6 +175,7 @@ function showObject(value, context) {
     path: [...context.path, value],
   };
   const show = (item) => shown(item, inner);
+  context.last.level = context.level;
   const entries = [
     ...(plain.items?.(show) ?? []),
     ...own.map((name) => showProperty(value, name, show)),
@@ -178,28 +189,29 @@ function showObject(value, context) {
         ? ''
         : `${plain.prefix} `
       : `${plain.alone} `);
-  return prefix + lay(entries, open, close, context, prefix);
+  const lines = plain.brackets
+    ? inColumns(entries, context.indent, plain.isNumeric)
+    : entries;
+  // As in Node, an object that holds three further levels takes lines of its own.
+  const isShallow = lines === entries && context.last.level - context.level < 3;
+  return prefix + lay(lines, open, close, context.indent, prefix, isShallow);
 }
 
-/** The entries in brackets: on one line if they are short and not too deep, as in Node. */
-function lay(entries, open, close, context, prefix) {
-  if (entries.length === 0) return open + close;
-  const length = entries.reduce((sum, entry) => sum + entry.length + 2, 0);
-  const fits = length + context.indent + prefix.length <= LINE;
-  // An error's stack takes lines already.
-  if (
-    fits &&
-    !prefix.includes('\n') &&
-    !entries.some((entry) => entry.includes('\n'))
-  )
-    return `${open} ${entries.join(', ')} ${close}`;
-  const indented = entries.map((entry) => entry.replaceAll('\n', '\n  '));
-  return `${open}\n  ${indented.join(',\n  ')}\n${close}`;
+/** The object behind any proxies; null if one of them is revoked. */
+function withoutProxies(object) {
+  let value = object;
+  for (;;) {
+    const target = native.proxyTarget(value);
+    if (target === undefined) return value;
+    if (target === null) return null;
+    value = target;
+  }
 }
 
-function ownProperties(value, hidden) {
+function ownProperties(value, hidden, showHidden) {
   const names = Reflect.ownKeys(value).filter((name) => {
     if (hidden(name)) return false;
+    if (showHidden && Array.isArray(value)) return true;
     return Object.getOwnPropertyDescriptor(value, name)?.enumerable === true;
   });
   return names.slice(0, MAX_ITEMS);
@@ -213,7 +225,9 @@ function showProperty(value, name, show) {
       : 'value' in property
         ? show(property.value)
         : accessor(property);
-  return `${key(name)}: ${text}`;
+  const shownKey =
+    property?.enumerable === false ? `[${String(name)}]` : key(name);
+  return `${shownKey}: ${text}`;
 }
 
 function accessor({ get, set }) {
@@ -222,6 +236,7 @@ function accessor({ get, set }) {
 }
 
 const nothingHidden = () => false;
+const isNumber = (item) => typeof item === 'number' || typeof item === 'bigint';
 const isIndex = (name) => typeof name === 'string' && /^\d+$/.test(name);
 
 /** What kind of object it is, and what is shown of it besides its properties. */
@@ -242,6 +257,7 @@ function describe(value, name) {
       prefix,
       short: 'Array',
       brackets: true,
+      isNumeric: value.every(isNumber),
       items: value.length === 0 ? undefined : (show) => arrayItems(value, show),
     };
   }
@@ -258,9 +274,11 @@ function describe(value, name) {
   return { hidden, prefix };
 }
 
-/** What a class calls its objects beside its name. */
+/** What a class calls its objects beside its name. An own property that is shown says it itself. */
 function inheritedTag(value) {
-  if (Object.hasOwn(value, Symbol.toStringTag)) return '';
+  const own = Object.getOwnPropertyDescriptor(value, Symbol.toStringTag);
+  if (own)
+    return !own.enumerable && typeof own.value === 'string' ? own.value : '';
   try {
     const tag = value[Symbol.toStringTag];
     return typeof tag === 'string' ? tag : '';
@@ -332,6 +350,8 @@ const MAP_SIZE = getter(Map, 'size');
 const SET_SIZE = getter(Set, 'size');
 const BUFFER_SIZE = getter(ArrayBuffer, 'byteLength');
 
+const ARGUMENTS = /^\[object Arguments\]$/;
+
 function describeBuiltIn(value, name) {
   for (const [type, method] of [
     ['Number', Number.prototype.valueOf],
@@ -380,6 +400,7 @@ function describeBuiltIn(value, name) {
       hidden: isIndex,
       prefix: `${name}(${value.length})`,
       brackets: true,
+      isNumeric: true,
       items: (show) => limited(value, value.length, show),
     };
   }
@@ -406,6 +427,29 @@ function describeBuiltIn(value, name) {
   }
   if (value instanceof WeakMap || value instanceof WeakSet)
     return { items: () => ['<items unknown>'] };
+  const state = native.promiseState(value);
+  if (state !== undefined) {
+    const [kind, result] = state;
+    return {
+      items: (show) => [
+        kind === 'fulfilled'
+          ? show(result)
+          : kind === 'pending'
+            ? '<pending>'
+            : `<rejected> ${show(result)}`,
+      ],
+    };
+  }
+  if (
+    ARGUMENTS.test(Object.prototype.toString.call(value)) &&
+    name === 'Object'
+  )
+    return {
+      prefix: '[Arguments]',
+      hidden: isIndex,
+      brackets: true,
+      items: (show) => Array.from(value, show),
+    };
   for (const [type, view] of VIEWS) {
     if (!(value instanceof OF[type])) continue;
     return {

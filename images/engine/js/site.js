@@ -91,7 +91,7 @@ export function makeSite(native, namespace, templateText) {
   function deliverResponse(response, source) {
     if (response.type === 'error') {
       throw new TypeError(
-        `${source} returned Response.error(), which has no status; return a Response with one`,
+        `${source} returned Response.error(), which has the invalid status 0; return a Response with another one`,
       );
     }
     const raw = rawBody(response);

@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::time::{Instant, SystemTime};
 
+use rquickjs::promise::PromiseState;
 use rquickjs::{
-    Ctx, Exception, Function, Object, Result, String as JsString, TypedArray, Value, prelude::Opt,
+    Array, Ctx, Exception, Function, Object, Result, String as JsString, TypedArray, Value, prelude::Opt, qjs,
 };
 
 use crate::{host, url_parts};
@@ -154,6 +155,44 @@ fn find(bytes: TypedArray<'_, u8>, part: TypedArray<'_, u8>, from: usize) -> f64
     found.map_or(-1.0, |at| (from + at) as f64)
 }
 
+/// What a proxy stands for: undefined if the value is no proxy, null if it is revoked.
+fn proxy_target<'js>(ctx: Ctx<'js>, value: Value<'js>) -> Value<'js> {
+    if !value.is_proxy() {
+        return Value::new_undefined(ctx);
+    }
+    // SAFETY: the value is a proxy of this context, and the result is owned. (rquickjs's own
+    // type for proxies excludes those of functions.)
+    let target = unsafe {
+        let target = qjs::JS_GetProxyTarget(ctx.as_raw().as_ptr(), value.as_raw());
+        Value::from_raw(ctx.clone(), target)
+    };
+    if target.is_object() {
+        return target;
+    }
+    // It is revoked.
+    drop(ctx.catch());
+    Value::new_null(ctx)
+}
+
+/// A promise's state and what it was settled with; undefined if the value is none.
+fn promise_state<'js>(ctx: Ctx<'js>, value: Value<'js>) -> Result<Value<'js>> {
+    let Some(promise) = value.as_promise() else { return Ok(Value::new_undefined(ctx)) };
+    let state = Array::new(ctx.clone())?;
+    let kind = match promise.state() {
+        PromiseState::Pending => "pending",
+        PromiseState::Resolved => "fulfilled",
+        PromiseState::Rejected => "rejected",
+    };
+    state.set(0, kind)?;
+    match promise.result::<Value<'js>>() {
+        Some(Ok(result)) => state.set(1, result)?,
+        // The reason becomes the exception.
+        Some(Err(_)) => state.set(1, ctx.catch())?,
+        None => {}
+    }
+    Ok(state.into_value())
+}
+
 /// Creates the object `native`.
 pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     let native = Object::new(ctx.clone())?;
@@ -182,6 +221,8 @@ pub fn object<'js>(ctx: &Ctx<'js>) -> Result<Object<'js>> {
     define!("decode", decode);
     define!("unfinished", unfinished);
     define!("find", find);
+    define!("proxyTarget", proxy_target);
+    define!("promiseState", promise_state);
     define!("headerName", |name: JsString<'_>| with_utf8(name, header_name));
     define!("headerValue", |value: JsString<'_>| with_utf8(value, header_value));
     define!("urlParse", |input: JsString<'_>,
