@@ -79,33 +79,41 @@ fn reopen(file: &impl AsRawFd) -> io::Result<File> {
 /// can be mapped and executed there even if the file system is mounted `noexec`. Needs
 /// Linux 5.12 and `CAP_SYS_ADMIN`.
 pub fn mount(file: impl AsFd) -> io::Result<OwnedFd> {
+    let mount = detached_mount(file)?;
+    let restricted = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+    set_mount_attributes(&mount, restricted, libc::MOUNT_ATTR_NOEXEC)?;
+    Ok(mount)
+}
+
+/// A mount of an open file or directory that is attached nowhere, without what is mounted below
+/// it. It goes with its descriptor. Needs Linux 5.2 and `CAP_SYS_ADMIN`.
+pub fn detached_mount(file: impl AsFd) -> io::Result<OwnedFd> {
     let file = file.as_fd().as_raw_fd();
     let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
     // SAFETY: the descriptor is valid, and the path is a C string; the result is checked.
     let tree = unsafe { libc::syscall(libc::SYS_open_tree, file, c"".as_ptr(), flags) };
-    let tree = match RawFd::try_from(tree) {
+    match RawFd::try_from(tree) {
         // SAFETY: the kernel has just opened it for this process.
-        Ok(tree) if tree >= 0 => unsafe { OwnedFd::from_raw_fd(tree) },
-        _ => return Err(io::Error::last_os_error()),
-    };
-    let attributes = libc::mount_attr {
-        attr_set: libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV,
-        attr_clr: libc::MOUNT_ATTR_NOEXEC,
-        propagation: 0,
-        userns_fd: 0,
-    };
+        Ok(tree) if tree >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(tree) }),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Sets and clears attributes (`MOUNT_ATTR_*`) of a mount. Needs Linux 5.12.
+pub fn set_mount_attributes(mount: impl AsFd, set: u64, clear: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
     // SAFETY: the descriptor is valid, and the size is the structure's.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
+            mount.as_fd().as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
             &raw const attributes,
             size_of_val(&attributes),
         )
     };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(tree) }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Whether a file in memory can be executed as a program. Any can be mapped executable.

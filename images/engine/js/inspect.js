@@ -2,59 +2,12 @@
 // Getters are named, not called, except for that of a class's `Symbol.toStringTag`.
 
 import { inColumns, lay } from './inspect_layout.js';
-import * as classes from './interfaces.js';
+import { key, showPrimitive } from './inspect_text.js';
+import { viewOf } from './inspect_views.js';
 import { native } from './native.js';
 
 const MAX_DEPTH = 2;
 const MAX_ITEMS = 100;
-const MAX_TEXT = 10_000;
-
-// A namespace is no object to look into by a name that is not known before.
-const OF = { ...classes };
-
-/** What is shown of the web APIs' objects, whose state is not in properties. */
-const VIEWS = [
-  ['Headers', (headers) => pairs([...headers])],
-  ['FormData', (form) => pairs([...form])],
-  [
-    'URLSearchParams',
-    (params, show) =>
-      [...params].map(([name, value]) => `${show(name)} => ${show(value)}`),
-  ],
-  [
-    'URL',
-    fields(
-      'href origin protocol username password host hostname port pathname search searchParams hash',
-    ),
-  ],
-  ['Request', fields('method url headers redirect signal')],
-  [
-    'Response',
-    fields('status statusText headers body bodyUsed ok redirected type url'),
-  ],
-  ['AbortController', fields('signal')],
-  ['AbortSignal', fields('aborted')],
-  ['File', fields('size type name lastModified')],
-  ['Blob', fields('size type')],
-  ['TextDecoder', fields('encoding fatal ignoreBOM')],
-  ['TextEncoder', fields('encoding')],
-  ['ReadableStream', fields('locked')],
-  ['WritableStream', fields('locked')],
-  ['TransformStream', fields('readable writable')],
-  ['Event', fields('type defaultPrevented cancelable timeStamp')],
-];
-
-function fields(names) {
-  return (object, show) =>
-    names.split(' ').map((name) => `${name}: ${show(object[name])}`);
-}
-
-function pairs(entries) {
-  const view = Object.create(null);
-  for (const [name, value] of entries) view[name] = value;
-  return (show) =>
-    Object.keys(view).map((name) => `${key(name)}: ${show(view[name])}`);
-}
 
 /** The value as text. Strings are quoted. `hidden` shows properties that are not enumerable. */
 export function inspect(value, depth = MAX_DEPTH, hidden = false) {
@@ -79,46 +32,6 @@ function shown(value, context) {
     // A proxy whose traps throw, or the end of the stack.
     return '[an object that cannot be shown]';
   }
-}
-
-function showPrimitive(value) {
-  if (typeof value === 'string') return quote(value);
-  if (typeof value === 'bigint') return `${value}n`;
-  return Object.is(value, -0) ? '-0' : String(value);
-}
-
-function quote(text) {
-  const cut =
-    text.length > MAX_TEXT
-      ? `${text.slice(0, MAX_TEXT)}… ${text.length - MAX_TEXT} more characters`
-      : text;
-  const mark =
-    ["'", '"', '`'].find(
-      (mark) => !cut.includes(mark) && !(mark === '`' && cut.includes('${')),
-    ) ?? "'";
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must be shown.
-  const special = /[\\\u0000-\u001f\u007f-\u009f]/g;
-  const names = {
-    '\n': '\\n',
-    '\t': '\\t',
-    '\r': '\\r',
-    '\b': '\\b',
-    '\f': '\\f',
-    '\v': '\\v',
-    '\\': '\\\\',
-  };
-  const escaped = cut.replace(
-    special,
-    (character) =>
-      names[character] ??
-      `\\x${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
-  );
-  return mark + escaped.replaceAll(mark, `\\${mark}`) + mark;
-}
-
-function key(name) {
-  if (typeof name === 'symbol') return `[${String(name)}]`;
-  return /^[A-Za-z_$][\w$]*$/.test(name) ? name : quote(name);
 }
 
 /** A property's value without running its getter, or undefined. */
@@ -450,8 +363,8 @@ function describeBuiltIn(value, name) {
       brackets: true,
       items: (show) => Array.from(value, show),
     };
-  for (const [type, view] of VIEWS) {
-    if (!(value instanceof OF[type])) continue;
+  const view = viewOf(value);
+  if (view !== undefined) {
     return {
       // The interfaces' own state lies in private fields and symbols.
       hidden: (property) =>

@@ -6,13 +6,14 @@
 //! that is nowhere attached, and volumes beside it.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use libcontainer::oci_spec::runtime::Spec;
 use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
+use ssr_code_cache::read_only::{detached_mount, set_mount_attributes};
 
 use super::root::ROOT;
 use crate::helper::inherited_fds;
@@ -35,30 +36,9 @@ pub fn leave_to_process(bundle: &Path, spec: &Spec) -> Result<()> {
 
 /// A detached mount of the directory alone, without what is mounted below it.
 fn clone(directory: impl AsFd, read_only: bool) -> io::Result<OwnedFd> {
-    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | libc::AT_EMPTY_PATH as libc::c_uint;
-    let directory = directory.as_fd().as_raw_fd();
-    // SAFETY: the descriptor is valid, and the path is a C string; the result is checked.
-    let tree = unsafe { libc::syscall(libc::SYS_open_tree, directory, c"".as_ptr(), flags) };
-    let tree = match RawFd::try_from(tree) {
-        // SAFETY: the kernel has just opened it for this process.
-        Ok(tree) if tree >= 0 => unsafe { OwnedFd::from_raw_fd(tree) },
-        _ => return Err(io::Error::last_os_error()),
-    };
-    if !read_only {
-        return Ok(tree);
+    let files = detached_mount(directory)?;
+    if read_only {
+        set_mount_attributes(&files, libc::MOUNT_ATTR_RDONLY, 0)?;
     }
-    let attributes =
-        libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    // SAFETY: the descriptor is valid, and the size is the structure's.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
-            c"".as_ptr(),
-            libc::AT_EMPTY_PATH,
-            &raw const attributes,
-            size_of_val(&attributes),
-        )
-    };
-    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(tree) }
+    Ok(files)
 }
