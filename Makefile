@@ -106,7 +106,7 @@ test-browser: image ## Run the tests in Chromium
 	scripts/test-browser.sh
 
 test-templates: build ## Build today's Vite templates as images, and compare their pages with Node's
-	node scripts/test-templates.mjs
+	node scripts/compare-templates.mjs
 
 lint: ## Check format and style
 	scripts/setup.sh lint

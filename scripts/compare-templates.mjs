@@ -1,10 +1,10 @@
 // Builds today's templates of create-vite-extra, unchanged, as images, and compares their pages
 // with those that their own server gives under Node:
 //
-//   node scripts/test-templates.mjs [TEMPLATE...]
+//   node scripts/compare-templates.mjs [TEMPLATE...]
 //
 // What is downloaded stays in .cache/templates. tests/templates has the lock files that say what
-// that is; `node scripts/test-templates.mjs --update` writes them anew.
+// that is; `node scripts/compare-templates.mjs --update` writes them anew.
 
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
