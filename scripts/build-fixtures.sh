@@ -10,10 +10,12 @@ cd "$(dirname "$0")/.."
 out=target/fixtures
 mkdir -p "$out"
 for target in wasm32-wasip1 wasm32-wasip2; do
-  program=$out/program.$target.wasm
-  if [[ ! $program -nt tests/fixtures/program.rs ]]; then
-    rustc --edition 2024 --target "$target" -O tests/fixtures/program.rs -o "$program"
-  fi
+  for name in program cgi; do
+    program=$out/$name.$target.wasm
+    if [[ ! $program -nt tests/fixtures/$name.rs ]]; then
+      rustc --edition 2024 --target "$target" -O "tests/fixtures/$name.rs" -o "$program"
+    fi
+  done
 done
 # Flags for this machine's programs are not for these.
 unset RUSTFLAGS

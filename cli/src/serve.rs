@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use ssr_server::SiteSource;
 use ssr_server::error::ServeError;
 use ssr_server::settings::{RENAMED, Settings, TABLE};
+use ssr_server::{ProgramFiles, SiteSource};
+use ssr_wasi::Directory;
 use ssr_wasm::code_source::CodeSource;
 
 /// Arguments of `ssr serve`: the module, the assets, and a flag for each setting.
@@ -78,11 +79,14 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
         let setting = &TABLE[*row];
         settings.set(setting, &format!("--{}", setting.flag), value)?;
     }
+    // Of a person's own machine modules.toml may name any directory.
+    let everything = Directory { host: "/".into(), guest: "/".to_owned(), read_only: false };
     let source = SiteSource {
         module: args.module.clone(),
         code: CodeSource::Compile,
         assets: args.assets.clone(),
         env,
+        files: ProgramFiles { given: Vec::new(), volumes_in: vec![everything] },
     };
     ssr_server::serve(source, &settings)
 }

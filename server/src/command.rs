@@ -56,7 +56,7 @@ pub fn run_command(command: Command, settings: &Settings) -> u8 {
 }
 
 fn run(command: Command, settings: &Settings) -> Result<Ended, ServeError> {
-    let Command { module, code, args, env, working_directory, directories } = command;
+    let Command { module, mut code, args, env, working_directory, directories } = command;
     let (path, function) = split_function(&module);
     let kind = code.kind(path)?;
     let refused = |reason| ServeError::Module { name: file_name(path), reason };

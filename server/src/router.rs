@@ -13,7 +13,7 @@ use crate::access_log::LoggedRequest;
 use crate::assets::{self, Assets, Evidence, Found, HASHED_FILES, Sent};
 use crate::body::{self, Body};
 use crate::net::RequestBody;
-use crate::pages::{Pages, bad_request, error_page};
+use crate::pages::{Origin, Pages, bad_request, error_page};
 use crate::request_id::{self, RequestIds};
 use crate::settings::{Immutable, Settings, TrustedProxies};
 use crate::target;
@@ -89,6 +89,7 @@ impl Router {
                 return bad_request(error.reason(), id);
             }
         };
+        let from = Origin { id, client: peer.to_canonical(), url: url.as_str() };
         let path = request.uri().path();
         let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match self.assets.find(path) {
@@ -99,7 +100,7 @@ impl Router {
                     Ok(Sent::Refused) => error_page(StatusCode::NOT_FOUND, id),
                     Ok(Sent::Gone) => {
                         self.assets.forget(path);
-                        self.without_asset(request, url.as_str(), id).await
+                        self.without_asset(request, &from).await
                     }
                     Err(error) => {
                         log::error!("[{id}] {path}: cannot read the asset: {error}");
@@ -108,20 +109,20 @@ impl Router {
                 }
             }
             Found::Directory if is_read => redirect_to_directory(&request),
-            _ => self.without_asset(request, url.as_str(), id).await,
+            _ => self.without_asset(request, &from).await,
         }
     }
 
-    /// Answers a request for whose path there is no file. `url` is the request's whole URL.
-    async fn without_asset(&self, request: Request<RequestBody>, url: &str, id: &str) -> Response<Body> {
+    /// Answers a request for whose path there is no file.
+    async fn without_asset(&self, request: Request<RequestBody>, from: &Origin<'_>) -> Response<Body> {
         let path = request.uri().path();
         let by_name = || path.starts_with(HASHED_FILES) || assets::has_hash(path, Evidence::NameOnly);
         let of_a_release = self.immutable.covers(path, by_name);
         // Not a page: caches would keep it in place of an asset of another release.
         if of_a_release && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return error_page(StatusCode::NOT_FOUND, id);
+            return error_page(StatusCode::NOT_FOUND, from.id);
         }
-        self.pages.answer(request, url, id).await
+        self.pages.answer(request, from).await
     }
 }
 

@@ -3,12 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ssr_wasi::Grants;
-use ssr_wasi::handler::Handler;
-use ssr_wasm::code_source::{Code, CodeSource, Source};
-use ssr_wasm::detect::Kind;
-use ssr_wasm::guests::Guest;
-use ssr_wasm::guests::snapshot::Site;
+use ssr_wasm::code_source::CodeSource;
 use ssr_wasm::memory_trim;
 use ssr_wasm::pool::RenderPool;
 use tokio::net::TcpListener;
@@ -16,6 +11,7 @@ use tokio::net::TcpListener;
 use crate::assets::Assets;
 use crate::container_memory;
 use crate::error::ServeError;
+use crate::guest::{Loader, ProgramFiles};
 use crate::net::{self, StopSignals};
 use crate::pages::Pages;
 use crate::router::Router;
@@ -31,13 +27,15 @@ pub struct SiteSource {
     pub assets: Option<PathBuf>,
     /// The site's environment.
     pub env: Vec<(String, String)>,
+    /// The files of programs that run for each request.
+    pub files: ProgramFiles,
 }
 
 /// Runs a container's process: `args` are the image's entrypoint and command (the
 /// module's path and the directory of assets), `env` the container's environment.
 /// Returns the exit code; errors have been written to standard error by then.
-pub fn run(args: &[String], env: &[(String, String)], code: CodeSource) -> u8 {
-    let result = container_source(args, env, code).and_then(|source| {
+pub fn run(args: &[String], env: &[(String, String)], code: CodeSource, files: ProgramFiles) -> u8 {
+    let result = container_source(args, env, code, files).and_then(|source| {
         let settings = Settings::from_env(env)?;
         for name in settings::unknown_variables(env) {
             log::warn!("{name} is not a setting of this server; is it misspelled?");
@@ -59,6 +57,7 @@ fn container_source(
     args: &[String],
     env: &[(String, String)],
     code: CodeSource,
+    files: ProgramFiles,
 ) -> Result<SiteSource, ServeError> {
     let (module, rest) =
         args.split_first().ok_or_else(|| ServeError::Usage("the image has no entrypoint".to_owned()))?;
@@ -69,7 +68,7 @@ fn container_source(
             return Err(ServeError::Usage(format!("unexpected arguments: {}", extra.join(" "))));
         }
     };
-    Ok(SiteSource { module: module.clone(), code, assets, env: env.to_vec() })
+    Ok(SiteSource { module: module.clone(), code, assets, env: env.to_vec(), files })
 }
 
 /// Serves until one of [`net::STOP_SIGNALS`], then drains in-flight requests. A signal before the
@@ -109,7 +108,7 @@ fn prepare(
     settings: &Settings,
     runtime: &tokio::runtime::Handle,
 ) -> Result<Arc<Router>, ServeError> {
-    let SiteSource { module, code, assets, mut env } = source;
+    let SiteSource { module, code, assets, mut env, files } = source;
     if let Some(zone) = ignored_time_zone(&env) {
         log::warn!(
             "TZ={zone} has no effect: the engine has no time zones, and a site's dates are in UTC; let the browser \
@@ -117,8 +116,11 @@ fn prepare(
         );
     }
     let loading = {
-        let (settings, env) = (settings.clone(), env.clone());
-        let load = move || load(code, &module, &env, &settings);
+        let (settings, env, runtime) = (settings.clone(), env.clone(), runtime.clone());
+        let load = move || {
+            let (env, files, settings, runtime) = (&*env, &files, &settings, &runtime);
+            Loader { code, env, files, settings, runtime }.load(&module)
+        };
         std::thread::Builder::new().name("ssr-load".to_owned()).spawn(load)
     };
     let loading = loading.map_err(|error| {
@@ -132,41 +134,6 @@ fn prepare(
     let pool = RenderPool::start(guest, &env, &settings.limits, runtime)
         .map_err(|error| ServeError::Internal(format!("cannot start a render thread: {error}")))?;
     Ok(Arc::new(Router::new(assets, Pages::new(pool, settings), settings)))
-}
-
-/// Loads the module at `path`, which is to answer requests. Returns its back end's name, too.
-fn load(
-    source: CodeSource,
-    path: &str,
-    env: &[(String, String)],
-    settings: &Settings,
-) -> Result<(Box<dyn Guest>, &'static str), ServeError> {
-    let limits = &settings.limits;
-    let kind = source.kind(path)?;
-    let Source { name, code } = source.code(path, limits)?;
-    let failed = |error| ServeError::of_load(&name, error);
-    match kind {
-        Kind::Site(_) => {
-            let site = match code {
-                Code::Compiled(code) => Site::load(&name, code, limits),
-                Code::Bytes(bytes) => Site::compile(&name, &bytes, limits),
-            };
-            let site = site.map_err(failed)?;
-            let backend = site.backend();
-            Ok((Box::new(site), backend))
-        }
-        Kind::Handler => {
-            let grants = Grants { env: env.to_vec(), network: settings.network.clone(), ..Grants::default() };
-            let handler = Handler::load(code, grants, limits).map_err(failed)?;
-            let backend = handler.backend();
-            Ok((Box::new(handler), backend))
-        }
-        Kind::Command | Kind::CommandComponent => {
-            let reason = "it is a program that answers no requests: run it with `ssr run`, or build a site with \
-                          `ssr build`";
-            Err(ServeError::Module { name, reason: reason.to_owned() })
-        }
-    }
 }
 
 async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), ServeError> {

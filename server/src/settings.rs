@@ -11,10 +11,10 @@ use ssr_wasm::limits::Limits;
 use crate::container_memory;
 
 pub use self::trusted_proxies::TrustedProxies;
-pub use self::values::Immutable;
 use self::values::{
-    COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, header_size, immutable, size, switch,
+    COUNT, DURATION, HEADER_SIZE, SIZE, count, duration, guest_form, header_size, immutable, size, switch,
 };
+pub use self::values::{GuestForm, Immutable};
 
 mod trusted_proxies;
 mod values;
@@ -47,6 +47,8 @@ pub struct Settings {
     pub immutable: Immutable,
     /// Whose `X-Forwarded-Proto` is believed.
     pub trusted_proxies: TrustedProxies,
+    /// What answers requests.
+    pub guest: GuestForm,
     /// Whom modules other than sites may talk to.
     pub network: Network,
     /// Most memory of a command, in bytes.
@@ -124,6 +126,10 @@ pub enum SettingError {
 fn variable_of(flag: &str) -> String {
     format!("SSR_{}", flag.to_uppercase().replace('-', "_"))
 }
+
+/// Where the shims for Spin and for wasmtime listen, in images that were made for them. The last
+/// one that is set counts.
+const OTHER_RUNTIMES_LISTEN: [&str; 2] = ["SPIN_HTTP_LISTEN_ADDR", "WASMTIME_HTTP_PROXY_SOCKET_ADDR"];
 
 /// Defaults that depend on the machine.
 const ONE_PER_CORE: &str = "one per core";
@@ -268,6 +274,14 @@ pub static TABLE: &[Setting] = &[
         set: |s, v| v.parse().ok().map(|v| s.trusted_proxies = v),
     },
     Setting {
+        variable: "SSR_GUEST",
+        flag: "guest",
+        default: "auto",
+        accepts: "auto, wagi or javy",
+        help: "What answers requests: with auto, the module itself; with wagi or javy, a program that runs for each of them",
+        set: |s, v| guest_form(v).map(|v| s.guest = v),
+    },
+    Setting {
         variable: "SSR_NETWORK",
         flag: "network",
         default: "none",
@@ -330,6 +344,7 @@ impl Default for Settings {
             grace_period: Duration::from_secs(8),
             immutable: Immutable::ByName,
             trusted_proxies: TrustedProxies::default(),
+            guest: GuestForm::Auto,
             network: Network::default(),
             memory_limit: None,
             log_level: LevelFilter::Info,
@@ -369,10 +384,20 @@ impl Settings {
         if let Some(renamed) = RENAMED.iter().find(|renamed| value_of(renamed.variable).is_some()) {
             return Err(renamed.variable_error());
         }
+        let invalid = |name: &str, value: &str, accepts| SettingError::Invalid {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            accepts,
+        };
+        for name in OTHER_RUNTIMES_LISTEN {
+            if let Some(address) = value_of(name) {
+                let error = |_| invalid(name, address, "an address and port, such as 0.0.0.0:8080");
+                settings.listen = address.trim().parse().map_err(error)?;
+            }
+        }
         if let Some(port) = value_of("PORT") {
-            let accepts = "a port, a whole number from 0 to 65535";
-            let error = || SettingError::Invalid { name: "PORT".to_owned(), value: port.to_owned(), accepts };
-            settings.listen.set_port(port.trim().parse().map_err(|_| error())?);
+            let error = |_| invalid("PORT", port, "a port, a whole number from 0 to 65535");
+            settings.listen.set_port(port.trim().parse().map_err(error)?);
         }
         for setting in TABLE {
             if let Some(value) = value_of(setting.variable) {

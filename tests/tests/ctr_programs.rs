@@ -182,7 +182,7 @@ fn what_this_runtime_lacks_is_named_in_the_containers_log() {
     let containerd = Containerd::shared();
     let config = json!({ "Entrypoint": ["/module.wat"] });
     for (import, says) in [
-        (r#""wasix_32v1" "fork""#, "needs wasix_32v1 (WASIX); this runtime offers WASI preview 1 and 2"),
+        (r#""wasix_32v1" "fork""#, "needs wasix_32v1 (WASIX); this runtime offers WASI preview 1, 2 and 3"),
         (r#""wasi_snapshot_preview1" "sock_open""#, "WasmEdge's sockets"),
         (r#""wasi" "thread-spawn""#, "wasi-threads"),
     ] {

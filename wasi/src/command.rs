@@ -1,26 +1,19 @@
 //! WASI commands: programs that run once.
 
-use std::fmt::Write as _;
-
 use wasmtime::component::{Component, Linker as ComponentLinker, ResourceTable};
-use wasmtime::{Engine, ExternType, Linker, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
-use wasmtime_wasi::p1::{self, WasiP1Ctx};
+use wasmtime::{Engine, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
+use wasmtime_wasi::p2;
 use wasmtime_wasi::p2::bindings::sync::Command as CommandWorld;
-use wasmtime_wasi::{I32Exit, WasiCtx, WasiCtxView, WasiView, p0, p2};
 
 use crate::component::{self, Mapping};
+use crate::core_module::{self, INITIALIZE, START, Waiting, exit_code};
 use crate::grants::{DirectoryError, Grants};
 use ssr_wasm::code_source::Code;
 use ssr_wasm::compile::{CompiledCode, does_not_compile};
-use ssr_wasm::detect::{self, Kind};
+use ssr_wasm::detect::{self, Kind, javy_plugin};
 use ssr_wasm::engine::{self, WASM_STACK};
 use ssr_wasm::guests::snapshot::LoadError;
 use ssr_wasm::interrupt::Interruption;
-
-/// The function of a command that runs it.
-const START: &str = "_start";
-/// The function of a library that is to be called before any other.
-const INITIALIZE: &str = "_initialize";
 
 /// Stack for the host's own frames below WebAssembly's, in bytes.
 const HOST_STACK: usize = 1 << 20;
@@ -73,25 +66,6 @@ pub enum RunError {
     Internal(String),
 }
 
-/// What a component's calls to the host need.
-struct ComponentState {
-    context: WasiCtx,
-    table: ResourceTable,
-    limits: StoreLimits,
-}
-
-impl WasiView for ComponentState {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
-    }
-}
-
-/// The same for a core module.
-struct CoreState {
-    context: WasiP1Ctx,
-    limits: StoreLimits,
-}
-
 fn internal(error: wasmtime::Error) -> LoadError {
     LoadError::Internal(format!("{error:#}"))
 }
@@ -109,7 +83,7 @@ impl Command {
     }
 
     fn map(code: &CompiledCode, kind: &Kind) -> Result<Self, LoadError> {
-        let engine = engine::for_commands(code.interruption).map_err(internal)?;
+        let engine = engine::for_commands(kind.form(), code.interruption).map_err(internal)?;
         // SAFETY: the file was written by this binary's own compiler and reached this process
         // by way of a directory that only the node's administrator can write to.
         unsafe {
@@ -125,7 +99,7 @@ impl Command {
 
     fn compile(bytes: &[u8]) -> Result<Self, LoadError> {
         let kind = detect::check(bytes).map_err(LoadError::Module)?;
-        let engine = engine::for_commands(Interruption::None).map_err(internal)?;
+        let engine = engine::for_commands(kind.form(), Interruption::None).map_err(internal)?;
         match kind.is_component() {
             true => Component::from_binary(&engine, bytes).map(Program::Component),
             false => Module::from_binary(&engine, bytes).map(Program::Core),
@@ -165,11 +139,12 @@ impl Program {
         let limits = limits.build();
         match self {
             Self::Core(module) => {
-                let state = CoreState { context: context.build_p1(), limits };
+                let state = core_module::State { context: context.build_p1(), limits };
                 run_core(module, state, function)
             }
             Self::Component(component) => {
-                let state = ComponentState { context: context.build(), table: ResourceTable::new(), limits };
+                let state =
+                    component::State { context: context.build(), table: ResourceTable::new(), limits };
                 run_component(component, state, function)
             }
         }
@@ -184,20 +159,19 @@ fn store<T: 'static>(engine: &Engine, state: T, limits: fn(&mut T) -> &mut Store
     store
 }
 
-fn run_core(module: &Module, state: CoreState, function: Option<&str>) -> Result<Ended, RunError> {
+fn run_core(module: &Module, state: core_module::State, function: Option<&str>) -> Result<Ended, RunError> {
     let engine = module.engine();
-    let linker = core_linker(engine).map_err(|error| RunError::Internal(format!("{error:#}")))?;
+    if let Some(plugin) = javy_plugin(module) {
+        return Err(RunError::Module(format!(
+            "it is a dynamically linked Javy module and needs the plugin {plugin}: put it beside the module as \
+             {plugin}.wasm and serve both with SSR_GUEST=javy, or build the module without -C dynamic"
+        )));
+    }
+    let linker = core_module::linker(engine, Waiting::Blocking)
+        .map_err(|error| RunError::Internal(format!("{error:#}")))?;
     let instance = linker.instantiate_pre(module).map_err(|error| RunError::Module(format!("{error:#}")))?;
     let name = function.unwrap_or(START);
-    match module.get_export(name) {
-        Some(ExternType::Func(kind)) if kind.params().len() == 0 => {}
-        Some(ExternType::Func(_)) => {
-            return Err(RunError::Module(format!(
-                "its function '{name}' has parameters, and can only be called without"
-            )));
-        }
-        _ => return Err(RunError::Module(no_function(module, name, function.is_some()))),
-    }
+    core_module::check_function(module, name, function.is_some()).map_err(RunError::Module)?;
     let mut store = store(engine, state, |state| &mut state.limits);
     let result = instance.instantiate(&mut store).and_then(|instance| {
         if name != START
@@ -213,47 +187,9 @@ fn run_core(module: &Module, state: CoreState, function: Option<&str>) -> Result
     Ok(ended(result))
 }
 
-/// WASI preview 1 and its predecessor.
-fn core_linker(engine: &Engine) -> wasmtime::Result<Linker<CoreState>> {
-    let mut linker = Linker::new(engine);
-    p1::add_to_linker_sync(&mut linker, |state: &mut CoreState| &mut state.context)?;
-    p0::add_to_linker_sync(&mut linker, |state: &mut CoreState| &mut state.context)?;
-    // wasmtime-wasi refuses codes from 126 on, which programs of other systems exit with.
-    linker.allow_shadowing(true);
-    for module in ["wasi_snapshot_preview1", "wasi_unstable"] {
-        linker.func_wrap(module, "proc_exit", |code: i32| -> wasmtime::Result<()> {
-            Err(I32Exit(code).into())
-        })?;
-    }
-    Ok(linker)
-}
-
-/// Why there is nothing to call, and what could be.
-fn no_function(module: &Module, name: &str, chosen: bool) -> String {
-    let mut functions = String::new();
-    let exported = module
-        .exports()
-        .filter(|export| matches!(export.ty(), ExternType::Func(kind) if kind.params().len() == 0));
-    for export in exported.take(16) {
-        // Writing to a String cannot fail.
-        let _ = write!(functions, "{}{}", if functions.is_empty() { "" } else { ", " }, export.name());
-    }
-    let functions = match functions.as_str() {
-        "" => "it exports no function that takes no parameters".to_owned(),
-        functions => format!("its functions without parameters are: {functions}"),
-    };
-    match chosen {
-        true => format!("it has no function '{name}'; {functions}"),
-        false => format!(
-            "it is a library, not a program: it has no function '{START}'; to call another one, write it behind the file's name \
-             (/module.wasm#function); {functions}; a site is built with `ssr build`"
-        ),
-    }
-}
-
 fn run_component(
     component: &Component,
-    state: ComponentState,
+    state: component::State,
     function: Option<&str>,
 ) -> Result<Ended, RunError> {
     if let Some(function) = function {
@@ -262,6 +198,9 @@ fn run_component(
         )));
     }
     let engine = component.engine();
+    if component::exports(component, component::Command::PREVIEW_3) {
+        return run_on_fiber(component, state);
+    }
     let mut linker = ComponentLinker::new(engine);
     p2::add_to_linker_sync(&mut linker).map_err(|error| RunError::Internal(format!("{error:#}")))?;
     let mut store = store(engine, state, |state| &mut state.limits);
@@ -278,12 +217,28 @@ fn run_component(
     })
 }
 
+/// A component of preview 3, whose calls wait for several things at the same time.
+fn run_on_fiber(component: &Component, state: component::State) -> Result<Ended, RunError> {
+    if cfg!(target_arch = "arm") {
+        let reason = "it is a component of WASI preview 3, which needs a 64-bit processor; build it for preview 1 or 2";
+        return Err(RunError::Module(reason.to_owned()));
+    }
+    let command =
+        component::Command::link(component).map_err(|error| RunError::Module(format!("{error:#}")))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| RunError::Internal(error.to_string()))?;
+    let mut store = store(component.engine(), state, |state| &mut state.limits);
+    match runtime.block_on(command.run(&mut store)) {
+        Ok(code) => Ok(Ended::Exited(code)),
+        Err(error) => Ok(ended(Err(error))),
+    }
+}
+
 fn ended(result: wasmtime::Result<()>) -> Ended {
     match result {
         Ok(()) => Ended::Exited(0),
-        Err(error) => match error.downcast_ref::<I32Exit>() {
-            // The low byte, as of any process.
-            Some(I32Exit(code)) => Ended::Exited(code.to_le_bytes()[0]),
+        Err(error) => match exit_code(&error) {
+            Some(code) => Ended::Exited(code),
             None => Ended::Trapped(format!("{error:?}")),
         },
     }

@@ -1,12 +1,74 @@
-//! Compiled components from open files.
+//! Components: their state, and compiled ones from open files.
 
 use std::fs::File;
 use std::io;
 use std::ptr::{self, NonNull};
 
 use rustix::mm::{MapFlags, ProtFlags};
-use wasmtime::component::Component;
-use wasmtime::{Engine, Result};
+use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::{Engine, Result, Store, StoreLimits};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3};
+
+/// What a program's calls to the host need.
+pub(crate) struct State {
+    pub(crate) context: WasiCtx,
+    pub(crate) table: ResourceTable,
+    pub(crate) limits: StoreLimits,
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
+    }
+}
+
+/// All functions of WASI preview 2 and 3 but HTTP's. Calls wait on fibers.
+pub(crate) fn linker<T: WasiView + 'static>(engine: &Engine) -> Result<Linker<T>> {
+    let mut linker = Linker::new(engine);
+    p2::add_to_linker_async(&mut linker)?;
+    p3::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// Whether a component exports an interface, whose name begins so.
+pub(crate) fn exports(component: &Component, interface: &str) -> bool {
+    let engine = component.engine();
+    component.component_type().exports(engine).any(|(name, _)| name.starts_with(interface))
+}
+
+/// A command, linked for calls on fibers.
+pub(crate) enum Command {
+    Preview2(p2::bindings::CommandPre<State>),
+    Preview3(p3::bindings::CommandPre<State>),
+}
+
+impl Command {
+    /// The interface by which a command of preview 3 is known.
+    pub(crate) const PREVIEW_3: &str = "wasi:cli/run@0.3.";
+
+    pub(crate) fn link(component: &Component) -> Result<Self> {
+        let instance = linker(component.engine())?.instantiate_pre(component)?;
+        match exports(component, Self::PREVIEW_3) {
+            true => p3::bindings::CommandPre::new(instance).map(Self::Preview3),
+            false => p2::bindings::CommandPre::new(instance).map(Self::Preview2),
+        }
+    }
+
+    /// Runs it; its exit code is 0 or 1.
+    pub(crate) async fn run(&self, store: &mut Store<State>) -> Result<u8> {
+        let result = match self {
+            Self::Preview2(command) => {
+                let command = command.instantiate_async(&mut *store).await?;
+                command.wasi_cli_run().call_run(store).await?
+            }
+            Self::Preview3(command) => {
+                let command = command.instantiate_async(&mut *store).await?;
+                store.run_concurrent(async |store| command.wasi_cli_run().call_run(store).await).await??
+            }
+        };
+        Ok(u8::from(result.is_err()))
+    }
+}
 
 /// Compiled code in memory. It must outlive the component that is made of it.
 pub(crate) struct Mapping(NonNull<[u8]>);

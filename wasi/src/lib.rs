@@ -1,14 +1,14 @@
-//! Runs modules that are no sites, with wasmtime-wasi: [`command`]s, which run once, and
-//! [`handler`]s, components that answer HTTP requests. [`Grants`] says what they may use.
+//! Runs modules that are no sites, with wasmtime-wasi: [`command`]s, which run once, and those
+//! that are [`served`]: components that answer HTTP requests, and programs that run for each
+//! request. [`Grants`] says what they may use.
 
 pub mod command;
 mod component;
-mod fiber;
+mod core_module;
 mod grants;
-pub mod handler;
-mod mounts;
-mod network;
+pub mod served;
 
-pub use grants::{Directory, DirectoryError, Grants};
-pub use mounts::container_directories;
-pub use network::{ACCEPTED as ACCEPTED_NETWORK, Network};
+pub use grants::{
+    ACCEPTED_NETWORK, Directory, DirectoryError, Grants, Network, Volume, VolumeError, container_directories,
+    open_beneath,
+};

@@ -13,7 +13,7 @@ use crate::text;
 
 /// Returns the compiled code of a module: its name, its open file and the limits of its
 /// renders.
-pub type CodeProvider = dyn FnOnce(&str, &File, &Limits) -> Result<CompiledCode, CompileError> + Send;
+pub type CodeProvider = dyn FnMut(&str, &File, &Limits) -> Result<CompiledCode, CompileError> + Send;
 
 /// Where a module's compiled code comes from.
 pub enum CodeSource {
@@ -100,14 +100,14 @@ impl CodeSource {
         kind.map_err(|reason| SourceError::Module { name: file_name(path), reason })
     }
 
-    /// The code of the module at `path`.
-    pub fn code(self, path: &str, limits: &Limits) -> Result<Source, SourceError> {
+    /// The code of the module at `path`. What provides it may be asked for several modules.
+    pub fn code(&mut self, path: &str, limits: &Limits) -> Result<Source, SourceError> {
         let name = file_name(path);
         let unreadable = |source| SourceError::Read { path: PathBuf::from(path), source };
         let module = match self {
             Self::CompileBytes(bytes) => {
                 announce(&name);
-                return Ok(Source { name, code: Code::Bytes(bytes) });
+                return Ok(Source { name, code: Code::Bytes(std::mem::take(bytes)) });
             }
             Self::Compile => open(path)?,
             Self::Provider(provide) => {

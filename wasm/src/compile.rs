@@ -7,7 +7,7 @@ use std::io;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::detect::{self, Kind};
-use crate::engine;
+use crate::engine::{self, Form};
 use crate::interrupt::Interruption;
 use crate::target::Target;
 
@@ -56,7 +56,7 @@ pub fn compile(
     let kind = detect::check(module)?;
     let refused = |error: wasmtime::Error| does_not_compile(&error, &kind);
     let with = |interruption| {
-        let engine = engine::for_compiling(target, interruption, render_memory_limit)?;
+        let engine = engine::for_compiling(target, kind.form(), interruption, render_memory_limit)?;
         if kind.is_component() {
             engine.precompile_component(module)
         } else {
@@ -91,7 +91,7 @@ pub fn loadable_engines(render_memory_limit: usize) -> wasmtime::Result<Vec<Stri
 /// Names the engine of a target, as 16 hexadecimal digits: equal for engines that can
 /// load each other's code.
 pub fn compatibility(target: Target, render_memory_limit: usize) -> wasmtime::Result<String> {
-    let engine = engine::for_compiling(target, preferred(target), render_memory_limit)?;
+    let engine = engine::for_compiling(target, Form::Module, preferred(target), render_memory_limit)?;
     let mut hasher = PortableHasher(Xxh3::new());
     engine.precompile_compatibility_hash().hash(&mut hasher);
     detect::ABI_VERSION.hash(&mut hasher);

@@ -9,7 +9,9 @@ use wasmparser::{
     BinaryReader, BinaryReaderError, ComponentExportSectionReader, ComponentImportSectionReader,
     ImportSectionReader, Parser,
 };
+use wasmtime::Module;
 
+use crate::engine::Form;
 use crate::needs;
 
 /// The version of the render ABI that this host implements; see docs/render-abi.md.
@@ -18,10 +20,10 @@ pub const ABI_VERSION: u32 = 1;
 /// The custom section that `ssr build` adds to mark a module as a site.
 pub const SITE_SECTION: &str = "ssr:site";
 
-/// The export of a command, without its version.
-const RUN: &str = "wasi:cli/run@0.2.";
-/// The export of a component that answers requests, without its version.
-const INCOMING_HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+/// The exports of a command, without the ends of their versions.
+const RUN: [&str; 2] = ["wasi:cli/run@0.2.", "wasi:cli/run@0.3."];
+/// Those of a component that answers requests.
+const HANDLER: [&str; 2] = ["wasi:http/incoming-handler@0.2.", "wasi:http/handler@0.3."];
 
 /// Most bytes of a section that are read to tell what a module is.
 const MAX_SECTION: u32 = 16 << 20;
@@ -45,9 +47,10 @@ pub enum Kind {
     Site(SiteSection),
     /// A core module that runs once: a WASI command, or a library with a function to call.
     Command,
-    /// A component that runs once: it exports `wasi:cli/run`.
+    /// A component that runs once: it exports `wasi:cli/run`, of preview 2 or 3.
     CommandComponent,
-    /// A component that answers HTTP requests: it exports `wasi:http/incoming-handler`.
+    /// A component that answers HTTP requests: it exports `wasi:http/incoming-handler`, or in
+    /// preview 3 `wasi:http/handler`.
     Handler,
 }
 
@@ -55,6 +58,11 @@ impl Kind {
     /// Whether it is a component rather than a core module.
     pub fn is_component(&self) -> bool {
         matches!(self, Self::CommandComponent | Self::Handler)
+    }
+
+    /// What is compiled.
+    pub fn form(&self) -> Form {
+        if self.is_component() { Form::Component } else { Form::Module }
     }
 }
 
@@ -76,6 +84,11 @@ pub fn check(bytes: &[u8]) -> Result<Kind, String> {
         payload.map_err(damaged)?;
     }
     Ok(kind)
+}
+
+/// The plugin that a dynamically linked Javy module needs, by the name that it imports.
+pub fn javy_plugin(module: &Module) -> Option<&str> {
+    module.imports().map(|import| import.module()).find(|module| needs::is_javy(module))
 }
 
 /// The bytes of a module.
@@ -232,8 +245,12 @@ impl Found {
             _ => {
                 for export in ComponentExportSectionReader::new(reader).map_err(damaged)? {
                     let name = export.map_err(damaged)?.name.name;
-                    self.runs |= name.starts_with(RUN);
-                    self.answers |= name.starts_with(INCOMING_HANDLER);
+                    let is_one_of = |prefixes: [&str; 2]| {
+                        prefixes.iter().any(|prefix| name.starts_with(prefix))
+                            && needs::of_interface(name).is_none()
+                    };
+                    self.runs |= is_one_of(RUN);
+                    self.answers |= is_one_of(HANDLER);
                     self.exports.push(name.to_owned());
                 }
             }
@@ -258,8 +275,8 @@ impl Found {
                     exports => exports.join(", "),
                 };
                 Err(format!(
-                    "it is a component that exports {exports}, and none of what this runtime runs: wasi:cli/run@0.2 \
-                     or wasi:http/incoming-handler@0.2"
+                    "it is a component that exports {exports}, and none of what this runtime runs: wasi:cli/run \
+                     and wasi:http/incoming-handler of preview 2, wasi:cli/run and wasi:http/handler of preview 3"
                 ))
             }
         }
@@ -331,7 +348,9 @@ mod tests {
                 Kind::Command,
             ),
             (exporting("wasi:cli/run@0.2.3"), Kind::CommandComponent),
+            (exporting("wasi:cli/run@0.3.0"), Kind::CommandComponent),
             (exporting("wasi:http/incoming-handler@0.2.0"), Kind::Handler),
+            (exporting("wasi:http/handler@0.3.0"), Kind::Handler),
         ] {
             assert_eq!(check(&bytes).unwrap(), kind);
             let mut file = tempfile::tempfile().unwrap();

@@ -40,22 +40,31 @@ enum Allocation {
     OnDemand,
 }
 
+/// What code is compiled from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A core module.
+    Module,
+    /// A component, whose calls may run concurrently. Core modules do without what that costs.
+    Component,
+}
+
 /// The engine that runs renders on this machine.
 pub fn for_rendering(interruption: Interruption, limits: &Limits) -> Result<Engine> {
     let pool = Allocation::Pool { slots: limits.render_threads };
-    Engine::new(&config(Target::Host, interruption, limits.render_memory_limit, pool)?)
+    Engine::new(&config(Target::Host, Form::Module, interruption, limits.render_memory_limit, pool)?)
 }
 
-/// The engine that runs components that answer requests.
-pub fn for_handlers(interruption: Interruption, limits: &Limits) -> Result<Engine> {
+/// The engine that runs programs and components that answer requests.
+pub fn for_handlers(form: Form, interruption: Interruption, limits: &Limits) -> Result<Engine> {
     let pool = Allocation::ComponentPool { slots: limits.render_threads };
-    let config = config(Target::Host, interruption, limits.render_memory_limit, pool)?;
+    let config = config(Target::Host, form, interruption, limits.render_memory_limit, pool)?;
     Engine::new(&with_wasi(config))
 }
 
 /// The engine that runs one command.
-pub fn for_commands(interruption: Interruption) -> Result<Engine> {
-    let config = config(Target::Host, interruption, DEFAULT_RENDER_MEMORY_LIMIT, Allocation::OnDemand)?;
+pub fn for_commands(form: Form, interruption: Interruption) -> Result<Engine> {
+    let config = config(Target::Host, form, interruption, DEFAULT_RENDER_MEMORY_LIMIT, Allocation::OnDemand)?;
     Engine::new(&with_wasi(config))
 }
 
@@ -94,17 +103,19 @@ fn protect(start: *const u8, length: usize, flags: MprotectFlags) -> Result<()> 
 /// targets only.
 pub fn for_compiling(
     target: Target,
+    form: Form,
     interruption: Interruption,
     render_memory_limit: usize,
 ) -> Result<Engine> {
-    Engine::new(&config(target, interruption, render_memory_limit, Allocation::Pool { slots: 1 })?)
+    Engine::new(&config(target, form, interruption, render_memory_limit, Allocation::Pool { slots: 1 })?)
 }
 
-/// What is recorded in compiled code depends on the target and the interruption alone
+/// What is recorded in compiled code depends on the target, the form and the interruption alone
 /// (on 32-bit targets also on the memory limit), so that one process can load what
 /// another has compiled.
 fn config(
     target: Target,
+    form: Form,
     interruption: Interruption,
     render_memory_limit: usize,
     allocation: Allocation,
@@ -119,6 +130,7 @@ fn config(
     config.max_wasm_stack(WASM_STACK);
     // wasmtime refuses the other one if it is larger.
     config.async_stack_size(WASM_STACK);
+    config.concurrency_support(form == Form::Component);
     config.memory_init_cow(true);
     config.epoch_interruption(interruption == Interruption::Epoch);
     if target.is_32_bit() {

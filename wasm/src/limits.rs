@@ -23,6 +23,23 @@ pub struct Limits {
     pub queue_timeout: Duration,
 }
 
+impl Limits {
+    /// Checks that a module's memory is large enough, which needs so many bytes to start with.
+    ///
+    /// # Errors
+    /// A sentence for people.
+    pub fn check_memory(&self, needed: Option<u64>) -> Result<(), String> {
+        match needed {
+            Some(needed) if needed > self.render_memory_limit as u64 => Err(format!(
+                "it needs {} MiB of memory to start with, but SSR_RENDER_MEMORY_LIMIT allows {} MiB; raise it",
+                needed.div_ceil(1 << 20),
+                self.render_memory_limit >> 20
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -3,7 +3,7 @@
 use wasmparser::{Import, TypeRef};
 
 /// What this runtime has, for errors.
-const OFFER: &str = "this runtime offers WASI preview 1 and 2";
+const OFFER: &str = "this runtime offers WASI preview 1, 2 and 3";
 
 /// The modules of imports that commands may have.
 const PREVIEW_1: [&str; 2] = ["wasi_snapshot_preview1", "wasi_unstable"];
@@ -53,11 +53,8 @@ pub fn of_import(import: &Import<'_>) -> Option<String> {
         _ if module.starts_with("wasi_ephemeral_nn") || *module == "wasi_nn" => format!("{module} (WASI-NN)"),
         _ if module.starts_with("wasi_ephemeral_crypto") => format!("{module} (WASI-crypto)"),
         _ if module.starts_with("wasmedge_") => format!("{module} (WasmEdge)"),
-        _ if is_javy(module) => {
-            return Some(format!(
-                "it is a dynamically linked Javy module and needs the plugin {module}; build it without -C dynamic"
-            ));
-        }
+        // Whoever runs it looks for the plugin.
+        _ if is_javy(module) => return None,
         "env" if *name == "abort" => {
             return Some(format!(
                 "it needs env.abort (AssemblyScript); {OFFER}: compile it with --use abort= or with @assemblyscript/wasi-shim"
@@ -82,8 +79,10 @@ pub fn of_import(import: &Import<'_>) -> Option<String> {
 pub fn of_interface(name: &str) -> Option<String> {
     let known = INTERFACES.iter().any(|known| name.starts_with(known));
     let what = match name.split_once('@') {
-        Some((_, version)) if known && version.starts_with("0.2.") => return None,
-        Some((_, version)) if known && version.starts_with("0.3.") => format!("{name} (WASI preview 3)"),
+        Some((_, version)) if known && version.contains('-') => format!("{name} (a draft of WASI)"),
+        Some((_, version)) if known && ["0.2.", "0.3."].iter().any(|own| version.starts_with(own)) => {
+            return None;
+        }
         _ if name.starts_with("fermyon:") || name.starts_with("spin:") => format!("{name} (Spin)"),
         _ if name.starts_with("wasmcloud:") => format!("{name} (wasmCloud)"),
         _ if name.starts_with("wasi:nn/") => format!("{name} (WASI-NN)"),
@@ -92,7 +91,8 @@ pub fn of_interface(name: &str) -> Option<String> {
     Some(format!("it needs {what}; {OFFER}"))
 }
 
-fn is_javy(module: &str) -> bool {
+/// Whether this module of imports is a plugin of Javy.
+pub fn is_javy(module: &str) -> bool {
     module.starts_with("javy_quickjs_provider") || module.starts_with("javy-default-plugin")
 }
 
@@ -110,11 +110,10 @@ mod tests {
         let shared = wat::parse_str(r#"(module (import "env" "memory" (memory 1 1 shared)))"#).unwrap();
         assert!(detect::check(&shared).unwrap_err().contains("env.memory (wasi-threads)"));
         for (module, name, says) in [
-            ("wasix_32v1", "fork", "needs wasix_32v1 (WASIX); this runtime offers WASI preview 1 and 2"),
+            ("wasix_32v1", "fork", "needs wasix_32v1 (WASIX); this runtime offers WASI preview 1, 2 and 3"),
             ("wasi", "thread-spawn", "wasi-threads"),
             ("wasi_snapshot_preview1", "sock_open", "WasmEdge's sockets"),
             ("wasi_ephemeral_nn", "load", "WASI-NN"),
-            ("javy_quickjs_provider_v3", "eval_bytecode", "plugin javy_quickjs_provider_v3"),
             ("env", "abort", "AssemblyScript"),
             ("gojs", "runtime.wasmExit", "GOOS=wasip1"),
             ("wbg", "__wbg_log_1", "wasm-bindgen"),
@@ -125,6 +124,7 @@ mod tests {
         }
         assert!(function("wasi_snapshot_preview1", "sched_yield").is_ok());
         assert!(function("wasi_unstable", "sched_yield").is_ok());
+        assert!(function("javy_quickjs_provider_v3", "eval_bytecode").is_ok());
     }
 
     #[test]
@@ -135,9 +135,10 @@ mod tests {
             );
             detect::check(&wat::parse_str(text).unwrap())
         };
-        assert!(importing("wasi:cli/stdout@0.2.4").is_ok());
+        assert!(importing("wasi:cli/stdout@0.2.4").is_ok() && importing("wasi:cli/stdout@0.3.0").is_ok());
         for (name, says) in [
-            ("wasi:cli/stdout@0.3.0", "preview 3"),
+            ("wasi:cli/stdout@0.3.0-rc-2025-09-16", "a draft of WASI"),
+            ("wasi:cli/stdout@0.4.0", "needs wasi:cli/stdout@0.4.0"),
             ("fermyon:spin/key-value@2.0.0", "(Spin)"),
             ("wasi:nn/tensor@0.2.0-rc-2024-10-28", "WASI-NN"),
             ("my:own/thing@1.0.0", "needs my:own/thing@1.0.0"),

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt::Write as _;
+use std::net::IpAddr;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -46,6 +47,7 @@ pub struct RenderPool {
 
 struct Job {
     id: Arc<str>,
+    client: Option<IpAddr>,
     /// Method and path, for the log.
     what: String,
     input: Vec<u8>,
@@ -129,6 +131,7 @@ impl RenderPool {
         let (parts, response) = mpsc::channel(CHUNKS_AHEAD);
         let job = Job {
             id: request.id.into(),
+            client: request.client,
             what: format!("{} {}", request.method, request.path),
             input: request.encode(&self.env),
             parts,
@@ -245,14 +248,14 @@ impl Shared {
     }
 
     fn render(&self, job: Job) {
-        let Job { id, what, input, parts, queued_at } = job;
+        let Job { id, client, what, input, parts, queued_at } = job;
         let result = if parts.is_closed() {
             Err(RenderError::ClientGone)
         } else if queued_at.elapsed() > self.limits.queue_timeout {
             Err(RenderError::Queued(self.limits.queue_timeout))
         } else {
             let runtime = self.runtime.clone();
-            let sink = ResponseSink { id: Arc::clone(&id), parts: parts.clone(), runtime };
+            let sink = ResponseSink { id: Arc::clone(&id), client, parts: parts.clone(), runtime };
             // A thread that ended here would take its place among the threads with it.
             panic::catch_unwind(AssertUnwindSafe(|| self.guest.render(&input, sink)))
                 .unwrap_or_else(|panic| Err(RenderError::Panicked(message(&*panic))))

@@ -18,7 +18,12 @@ pub const COMMAND: &str = "compile";
 /// Compiles a module as the server does when it finds no compiled code.
 pub fn compile(module: &Path) -> Result<()> {
     let bytes = std::fs::read(module).with_context(|| module.display().to_string())?;
-    let engine = engine::for_compiling(Target::Host, Interruption::cheapest(), DEFAULT_RENDER_MEMORY_LIMIT);
+    let engine = engine::for_compiling(
+        Target::Host,
+        engine::Form::Module,
+        Interruption::cheapest(),
+        DEFAULT_RENDER_MEMORY_LIMIT,
+    );
     let compiled = engine.and_then(|engine| engine.precompile_module(&bytes));
     compiled.map(drop).map_err(|error| anyhow!("{error:#}"))
 }

@@ -16,8 +16,16 @@ const HEADERS: &str = "accept\ntext/html\naccept-language\nen\nhost\nlocalhost\n
 /// A request for a page, encoded for the guest.
 pub fn request(page: &str) -> Vec<u8> {
     let url = format!("http://localhost{page}");
-    RenderRequest { id: "bench", method: "GET", url: &url, path: page, headers: HEADERS, body: None }
-        .encode("")
+    RenderRequest {
+        id: "bench",
+        client: None,
+        method: "GET",
+        url: &url,
+        path: page,
+        headers: HEADERS,
+        body: None,
+    }
+    .encode("")
 }
 
 /// Calls `render`, which returns the size of the page, `times` times on this

@@ -49,7 +49,7 @@ impl Sandbox for Site {
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
     let code = module.map_or(CodeSource::Compile, CodeSource::CompileBytes);
     let server =
-        std::thread::Builder::new().name("ssr".to_owned()).spawn(move || ssr_server::run(&args, &env, code));
+        std::thread::Builder::new().name("ssr".to_owned()).spawn(move || ssr_server::run(&args, &env, code, ssr_server::ProgramFiles::default()));
     match server.map(|thread| thread.join()) {
         Ok(Ok(code)) => code,
         // The panic message is on stderr already.

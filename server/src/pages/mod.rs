@@ -6,4 +6,4 @@ mod request_body;
 mod response;
 
 pub use error_page::{bad_request, error_page};
-pub use render::Pages;
+pub use render::{Origin, Pages};

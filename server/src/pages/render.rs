@@ -1,5 +1,6 @@
 //! Asks the render pool for a page.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use futures_util::stream;
@@ -20,6 +21,16 @@ use crate::net::RequestBody;
 use crate::settings::Settings;
 use crate::target;
 
+/// What a request does not say itself.
+pub struct Origin<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// The address of its client, or of the client's proxy.
+    pub client: IpAddr,
+    /// Its whole URL.
+    pub url: &'a str,
+}
+
 /// The site's pages.
 pub struct Pages {
     pool: RenderPool,
@@ -37,8 +48,9 @@ impl Pages {
         self.pool.unfinished()
     }
 
-    /// Renders the page that a request asks for; `url` is its whole URL.
-    pub async fn answer(&self, request: Request<RequestBody>, url: &str, id: &str) -> Response<Body> {
+    /// Renders the page that a request asks for.
+    pub async fn answer(&self, request: Request<RequestBody>, from: &Origin<'_>) -> Response<Body> {
+        let &Origin { id, client, url } = from;
         let (head, body) = request.into_parts();
         let what = || format!("[{id}] {} {}", head.method, head.uri.path());
         let body = match self.bodies.read(body, what).await {
@@ -49,6 +61,7 @@ impl Pages {
         let submitted_at = Instant::now();
         let submitted = self.pool.submit(&RenderRequest {
             id,
+            client: Some(client),
             method: head.method.as_str(),
             url,
             path: &path,

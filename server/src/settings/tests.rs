@@ -84,6 +84,16 @@ fn ssr_listen_wins_over_port() {
 }
 
 #[test]
+fn images_made_for_other_runtimes_listen_where_those_would() {
+    let listen = |variables: &[(&str, &str)]| Settings::from_env(&env(variables)).unwrap().listen.to_string();
+    let (spin, wasmtime) = ("SPIN_HTTP_LISTEN_ADDR", "WASMTIME_HTTP_PROXY_SOCKET_ADDR");
+    assert_eq!(listen(&[(spin, "0.0.0.0:80")]), "0.0.0.0:80");
+    assert_eq!(listen(&[(wasmtime, "[::]:81"), (spin, "0.0.0.0:80")]), "[::]:81");
+    assert_eq!(listen(&[(wasmtime, "127.0.0.1:81"), ("PORT", "82")]), "127.0.0.1:82");
+    assert_eq!(listen(&[(wasmtime, "127.0.0.1:81"), ("SSR_LISTEN", "0.0.0.0:83")]), "0.0.0.0:83");
+}
+
+#[test]
 fn an_invalid_value_is_named_with_its_setting_and_what_is_accepted() {
     let error = Settings::from_env(&env(&[("SSR_RENDER_TIMEOUT", "soon")])).unwrap_err();
     assert_eq!(
@@ -102,6 +112,9 @@ fn an_invalid_value_is_named_with_its_setting_and_what_is_accepted() {
         ("SSR_ACCESS_LOG", "maybe"),
         ("SSR_LOG_LEVEL", "loud"),
         ("PORT", "http"),
+        ("SPIN_HTTP_LISTEN_ADDR", "80"),
+        ("WASMTIME_HTTP_PROXY_SOCKET_ADDR", "localhost"),
+        ("SSR_GUEST", "cgi"),
     ] {
         match Settings::from_env(&env(&[(setting, wrong)])).unwrap_err() {
             SettingError::Invalid { name, value, .. } => assert_eq!((&*name, &*value), (setting, wrong)),

@@ -64,6 +64,26 @@ pub fn immutable(value: &str) -> Option<Immutable> {
     }
 }
 
+/// What answers requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GuestForm {
+    /// What the module says that it is.
+    Auto,
+    /// A program with CGI's variables.
+    Wagi,
+    /// A program that reads JSON.
+    Javy,
+}
+
+pub fn guest_form(value: &str) -> Option<GuestForm> {
+    match value {
+        "auto" => Some(GuestForm::Auto),
+        "wagi" => Some(GuestForm::Wagi),
+        "javy" => Some(GuestForm::Javy),
+        _ => None,
+    }
+}
+
 /// On or off.
 pub fn switch(value: &str) -> Option<bool> {
     match value {

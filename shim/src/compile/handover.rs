@@ -20,7 +20,7 @@ pub fn code_source() -> CodeSource {
     let socket = unsafe { OwnedFd::from_raw_fd(CODE_SOCKET) };
     CodeSource::Provider(Box::new(move |name, module, limits| {
         let request = Request::new(name, limits.render_memory_limit)?;
-        let Code { file, metadata, warnings, notes, .. } = ipc::ask(socket, &request, module)?;
+        let Code { file, metadata, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
         for warning in warnings {
             log::warn!("{warning}");
         }

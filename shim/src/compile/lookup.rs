@@ -28,6 +28,9 @@ use crate::signals::end_with_parent;
 /// as JSON, a [`CachePlace`] or the reason why there is none. Standard input is the socket.
 pub const COMMAND: &str = "provide-code";
 
+/// Most modules of one process: those of WAGI's routes.
+const MAX_MODULES: usize = 64;
+
 /// Seconds of processor time after which the process is ended, not counting the compiler's:
 /// to hash and copy the largest module takes a few on the slowest board.
 const MAX_CPU_SECONDS: u64 = 120;
@@ -59,7 +62,7 @@ impl CachePlace {
     }
 }
 
-/// Answers one request: a process serves one module.
+/// Answers the requests of one process, which mostly runs one module.
 pub fn main() -> ExitCode {
     logger::init();
     match run() {
@@ -87,9 +90,12 @@ fn run() -> Result<()> {
     // SAFETY: standard input stays open until this process ends.
     let socket = unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) };
     // A process that has nothing to serve closes its end without asking.
-    let Some((request, module)) = ipc::receive_request(socket)? else { return Ok(()) };
-    let code = provide(place, &request, &module);
-    ipc::answer(socket.as_fd(), &code).context("the container's process does not take its code")
+    for _ in 0..MAX_MODULES {
+        let Some((request, module)) = ipc::receive_request(socket)? else { break };
+        let code = provide(place.clone(), &request, &module);
+        ipc::answer(socket.as_fd(), &code).context("the container's process does not take its code")?;
+    }
+    Ok(())
 }
 
 fn provide(

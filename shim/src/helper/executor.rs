@@ -94,8 +94,25 @@ pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
 /// be read is for our binary to complain about, in the container's log.
 fn runs_once(entrypoint: &str, spec: &Spec) -> bool {
     let (module, _) = ssr_server::split_function(entrypoint);
-    let served = environment_of(spec).any(|variable| variable.starts_with("SSR_GUEST="));
-    !served && ssr_server::is_command(module)
+    !ssr_server::serves_programs(module, &variables(environment_of(spec))) && ssr_server::is_command(module)
+}
+
+/// Names and values.
+fn variables<'a>(environment: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
+    let pairs = environment.filter_map(|variable| variable.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+/// Whether our binary gives the image's files to a program.
+fn needs_image(arguments: &[String], environment: &[CString]) -> bool {
+    match arguments {
+        [command, ..] if command == init::RUN => true,
+        [command, module, ..] if command == init::SERVE => {
+            let environment = environment.iter().filter_map(|variable| variable.to_str().ok());
+            ssr_server::serves_programs(ssr_server::split_function(module).0, &variables(environment))
+        }
+        _ => false,
+    }
 }
 
 /// Whether our binary will ask for a module's code.
@@ -113,9 +130,9 @@ pub fn execute(arguments: &[String], environment: &[CString]) -> nix::Error {
         true => inherited_fds::keep_code_socket(),
         false => Ok(()),
     };
-    let kept = match arguments.first() {
-        Some(command) if command == init::RUN => kept.and_then(|()| inherited_fds::keep_image()),
-        _ => kept,
+    let kept = match needs_image(arguments, environment) {
+        true => kept.and_then(|()| inherited_fds::keep_image()),
+        false => kept,
     };
     let executed =
         kept.and_then(|()| unistd::execveat(Some(SELF_EXE), c"", &args, environment, AtFlags::AT_EMPTY_PATH));

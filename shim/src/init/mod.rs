@@ -46,7 +46,7 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let code = match args.split_first() {
         Some((command, args)) if command == SERVE => {
             leave_orphans_to_the_kernel();
-            ssr_server::run(args, &env, handover::code_source())
+            ssr_server::run(args, &env, handover::code_source(), module::files_of_programs(args, &env))
         }
         Some((command, args)) if command == RUN => module::run(args, env),
         Some((command, args)) if command == HEALTH => ssr_server::probe::run(args, &env),

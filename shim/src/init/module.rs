@@ -1,4 +1,4 @@
-//! A module that runs once, with what its container has.
+//! Modules that are no sites, with what their container has.
 
 use std::mem::MaybeUninit;
 use std::path::PathBuf;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use ssr_server::settings::{Settings, unknown_variables};
-use ssr_server::{Command, STOP_SIGNALS, run_command};
+use ssr_server::{Command, ProgramFiles, STOP_SIGNALS, run_command};
 use ssr_wasi::{Directory, container_directories};
 
 use super::FAILED;
@@ -32,13 +32,7 @@ pub fn run(args: &[String], env: Vec<(String, String)>) -> u8 {
     for name in unknown_variables(&env) {
         log::warn!("{name} is not a setting of this runtime; is it misspelled?");
     }
-    let directories = match container_directories(image()) {
-        Ok(directories) => directories,
-        Err(error) => {
-            log::warn!("the module has no files: /proc/self/mountinfo cannot be read: {error}");
-            Vec::new()
-        }
-    };
+    let directories = directories();
     let Some((module, args)) = args.split_first() else {
         eprintln!("ssr: no module was given");
         return super::USAGE;
@@ -52,6 +46,25 @@ pub fn run(args: &[String], env: Vec<(String, String)>) -> u8 {
         directories,
     };
     run_command(command, &settings)
+}
+
+/// The files of programs that run for each request, if what is served is such a program.
+pub fn files_of_programs(args: &[String], env: &[(String, String)]) -> ProgramFiles {
+    match args.first() {
+        Some(module) if ssr_server::serves_programs(module, env) => {
+            let directories = directories();
+            ProgramFiles { given: directories.clone(), volumes_in: directories }
+        }
+        _ => ProgramFiles::default(),
+    }
+}
+
+/// The container's directories, as far as a program may use them.
+fn directories() -> Vec<Directory> {
+    container_directories(image()).unwrap_or_else(|error| {
+        log::warn!("the module has no files: /proc/self/mountinfo cannot be read: {error}");
+        Vec::new()
+    })
 }
 
 /// The image's files, if the helper has left them to this process.

@@ -8,6 +8,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use ssr_wasi::served::wagi::is_route_table;
 use ssr_wasm::text;
 
 /// What engines put before a command that is written as a string.
@@ -184,9 +185,10 @@ fn executable(file: &Path, files: &impl Files) -> bool {
     files.metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & 0o111 != 0)
 }
 
-/// Whether a file that begins so is a module, in either format.
+/// Whether a file that begins so is a module, in either format, or names the modules that answer
+/// requests.
 fn is_module(head: &[u8]) -> bool {
-    head.starts_with(b"\0asm") || text::is_text(head)
+    head.starts_with(b"\0asm") || text::is_text(head) || is_route_table(head)
 }
 
 /// The first bytes of the file, which tell what it is.
@@ -220,6 +222,7 @@ mod tests {
             matches!(find(b"\0asm\x01\0\0\0", 0o644), Ok(Entrypoint::Module(args)) if args[1] == "/dist")
         );
         assert!(matches!(find(b";; hello\n(module)", 0o644), Ok(Entrypoint::Module(_))));
+        assert!(matches!(find(b"# routes\n[[module]]\n", 0o644), Ok(Entrypoint::Module(_))));
         assert!(matches!(find(b"\x7fELF", 0o755), Ok(Entrypoint::Program(_))));
         assert!(matches!(find(b"#!/bin/sh\n", 0o755), Ok(Entrypoint::Program(_))));
     }

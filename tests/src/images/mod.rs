@@ -6,4 +6,4 @@ mod oci_archive;
 mod program;
 
 pub use image::{Image, USER};
-pub use program::compiled as compiled_program;
+pub use program::{built as built_module, compiled as compiled_program};

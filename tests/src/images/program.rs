@@ -57,7 +57,7 @@ pub fn compiled(target: &str) -> Vec<u8> {
 }
 
 /// A module that scripts/build-fixtures.sh has made.
-fn built(name: &str) -> Vec<u8> {
+pub fn built(name: &str) -> Vec<u8> {
     let path = repository().join("target/fixtures").join(name);
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}; scripts/build-fixtures.sh makes it", path.display()))

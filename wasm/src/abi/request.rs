@@ -1,10 +1,14 @@
 //! A request, as a guest reads it from its memory.
 
+use std::net::IpAddr;
+
 /// A request to render.
 #[derive(Debug)]
 pub struct RenderRequest<'a> {
     /// The id that its log lines carry.
     pub id: &'a str,
+    /// The address of the client, or of its proxy.
+    pub client: Option<IpAddr>,
     /// The method.
     pub method: &'a str,
     /// The whole URL.
@@ -85,7 +89,15 @@ mod tests {
 
     #[test]
     fn fields_are_length_prefixed_and_an_absent_body_differs_from_an_empty_one() {
-        let request = RenderRequest { id: "1", method: "GET", url: "u", path: "/", headers: "", body: None };
+        let request = RenderRequest {
+            id: "1",
+            client: None,
+            method: "GET",
+            url: "u",
+            path: "/",
+            headers: "",
+            body: None,
+        };
         let absent = request.encode("A=1\0");
         assert_eq!(&absent[..7], b"\x03\0\0\0GET");
         assert_eq!(&absent[absent.len() - 12..], b"\xff\xff\xff\xff\x04\0\0\0A=1\0");
@@ -99,6 +111,7 @@ mod tests {
     fn what_is_encoded_is_decoded() {
         let request = RenderRequest {
             id: "1",
+            client: None,
             method: "POST",
             url: "http://h/a?b",
             path: "/a?b",

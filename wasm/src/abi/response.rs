@@ -1,5 +1,6 @@
 //! A response on its way from the render to whoever asked.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -35,6 +36,8 @@ pub enum ResponsePart {
 pub struct ResponseSink {
     /// The request's id, which precedes the render's log lines.
     pub id: Arc<str>,
+    /// The client's address, or its proxy's, if there is a client.
+    pub client: Option<IpAddr>,
     /// Receives the response.
     pub parts: mpsc::Sender<ResponsePart>,
     /// The runtime on which a streamed response waits for a slow client.

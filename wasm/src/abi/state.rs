@@ -88,7 +88,7 @@ impl GuestState {
 
     /// For a render whose response goes to `sink`.
     pub fn for_response(sink: ResponseSink, timeout: Duration, memory_limit: usize) -> Self {
-        let ResponseSink { id, parts, runtime } = sink;
+        let ResponseSink { id, parts, runtime, .. } = sink;
         Self { parts: Some(parts), runtime: Some(runtime), ..Self::new(id, timeout, memory_limit) }
     }
 

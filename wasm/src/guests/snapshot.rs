@@ -98,7 +98,7 @@ impl Site {
         let engine = engine::for_rendering(interruption, limits).map_err(internal)?;
         let module = Module::from_binary(&engine, bytes)
             .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))?;
-        let time_limit = TimeLimit::start(&engine, &module, interruption).map_err(no_clock_thread)?;
+        let time_limit = TimeLimit::start(&engine, &[&module], interruption).map_err(no_clock_thread)?;
         let Some(time_limit) = time_limit else {
             log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");
             return Self::compile_for(name, bytes, limits, Interruption::Epoch);
@@ -159,7 +159,7 @@ impl LoadedModule {
         // SAFETY: the file was written by this binary's own compiler and reached this process
         // by way of a directory that only the node's administrator can write to.
         let module = unsafe { Module::deserialize_open_file(&engine, file) }.map_err(internal)?;
-        let time_limit = TimeLimit::start(&engine, &module, code.interruption).map_err(no_clock_thread)?;
+        let time_limit = TimeLimit::start(&engine, &[&module], code.interruption).map_err(no_clock_thread)?;
         let time_limit = time_limit.ok_or_else(|| {
             LoadError::Internal(format!(
                 "the compiled code of {name} is for another kind of machine: its renders cannot be interrupted"
@@ -182,15 +182,9 @@ impl LoadedModule {
             render: export("ssr_render")?,
             warm: module.get_export_index("ssr_warm").filter(|_| engine::keeps_pages()),
         };
-        if let Some(needed) = module.resources_required().max_initial_memory_size
-            && needed > limits.render_memory_limit as u64
-        {
-            return Err(LoadError::Module(format!(
-                "it needs {} MiB of memory to start with, but SSR_RENDER_MEMORY_LIMIT allows {} MiB; raise it",
-                needed.div_ceil(1 << 20),
-                limits.render_memory_limit >> 20
-            )));
-        }
+        limits
+            .check_memory(module.resources_required().max_initial_memory_size)
+            .map_err(LoadError::Module)?;
         let engine = module.engine().clone();
         let instance =
             imports::linker(&engine).and_then(|linker| linker.instantiate_pre(module)).map_err(|error| {

@@ -62,16 +62,16 @@ pub enum Limited<'a> {
 }
 
 impl TimeLimit {
-    /// Starts what `interruption` needs for renders of `module`. `Ok(None)` if it does not
-    /// work for this module on this machine.
+    /// Starts what `interruption` needs for calls into these modules, of which one may call
+    /// another. `Ok(None)` if it does not work for them on this machine.
     pub fn start(
         engine: &Engine,
-        module: &Module,
+        modules: &[&Module],
         interruption: Interruption,
     ) -> std::io::Result<Option<Self>> {
         match interruption {
             Interruption::Epoch => Ok(Some(Self::Epochs(Epochs::start(engine)?))),
-            Interruption::Signal => Ok(signal::Signals::start(module)?.map(Self::Signals)),
+            Interruption::Signal => Ok(signal::Signals::start(modules)?.map(Self::Signals)),
             Interruption::None => Ok(Some(Self::None)),
         }
     }
@@ -87,6 +87,11 @@ impl TimeLimit {
             Interruption::Signal => Ok(signal::Signals::start_for_component(component)?.map(Self::Signals)),
             Interruption::None => Ok(Some(Self::None)),
         }
+    }
+
+    /// Whether calls of a module, compiled for it, can be interrupted so.
+    pub fn suits_module(module: &Module, interruption: Interruption) -> bool {
+        interruption != Interruption::Signal || signal::Signals::suits_module(module)
     }
 
     /// Whether calls of a component, compiled for it, can be interrupted so.

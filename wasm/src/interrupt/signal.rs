@@ -42,14 +42,14 @@ const RESEND_INTERVAL: Duration = Duration::from_millis(1);
 const HASTY_INTERVAL: Duration = Duration::from_micros(2);
 const VERY_LATE: Duration = Duration::from_millis(20);
 
-/// A module's compiled code, by address.
+/// The compiled code of modules that run together, by address.
 struct Code {
-    /// Starts and ends of its functions, sorted.
+    /// Starts and ends of their functions, sorted.
     functions: Vec<(usize, usize)>,
     /// An instruction that always traps.
     trap: usize,
     /// Keeps the code mapped.
-    _image: Image,
+    _images: Vec<Image>,
 }
 
 /// What code belongs to.
@@ -71,17 +71,22 @@ impl Image {
 }
 
 impl Code {
-    /// `None` if the module has no instruction that always traps.
-    fn of(module: &Module) -> Option<Self> {
-        let base = module.text().as_ptr().addr();
-        let image = Image::Module(module.clone());
-        let offset = trap::find(image.bytes())?;
-        let mut functions: Vec<_> = module
-            .functions()
-            .map(|function| (base + function.offset, base + function.offset + function.len))
-            .collect();
+    /// `None` if no module has an instruction that always traps.
+    fn of(modules: &[&Module]) -> Option<Self> {
+        let (mut functions, mut trap, mut images) = (Vec::new(), None, Vec::new());
+        for &module in modules {
+            let base = module.text().as_ptr().addr();
+            let image = Image::Module(module.clone());
+            trap = trap.or_else(|| Some(base + trap::find(image.bytes())?));
+            functions.extend(
+                module
+                    .functions()
+                    .map(|function| (base + function.offset, base + function.offset + function.len)),
+            );
+            images.push(image);
+        }
         functions.sort_unstable();
-        Some(Self { functions, trap: base + offset, _image: image })
+        Some(Self { functions, trap: trap?, _images: images })
     }
 
     /// The same for all modules of a component, whose functions only the image's symbols tell.
@@ -93,7 +98,7 @@ impl Code {
         let base = bytes.as_ptr().addr() + text;
         functions.iter_mut().for_each(|(start, end)| (*start, *end) = (base + *start, base + *end));
         functions.sort_unstable();
-        Some(Self { functions, trap: base + offset, _image: image })
+        Some(Self { functions, trap: base + offset, _images: vec![image] })
     }
 
     fn contains(&self, address: usize) -> bool {
@@ -117,7 +122,7 @@ thread_local! {
     static UNBLOCKED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Ends renders of one module.
+/// Ends renders of one module, or of several that run together.
 pub struct Signals {
     code: Arc<Code>,
     watch: Arc<Watch>,
@@ -152,15 +157,20 @@ pub struct Limited<'a> {
 }
 
 impl Signals {
-    /// Starts the watching thread, which ends with the value. `Ok(None)` if this module
-    /// has no instruction that always traps.
-    pub fn start(module: &Module) -> io::Result<Option<Self>> {
-        Code::of(module).map(Self::watch).transpose()
+    /// Starts the watching thread, which ends with the value. `Ok(None)` if these modules
+    /// have no instruction that always traps.
+    pub fn start(modules: &[&Module]) -> io::Result<Option<Self>> {
+        Code::of(modules).map(Self::watch).transpose()
     }
 
     /// The same for a component.
     pub fn start_for_component(component: &Component) -> io::Result<Option<Self>> {
         Code::of_component(component).map(Self::watch).transpose()
+    }
+
+    /// Whether a module has an instruction that always traps.
+    pub fn suits_module(module: &Module) -> bool {
+        Code::of(&[module]).is_some()
     }
 
     /// Whether a component has an instruction that always traps.
@@ -354,7 +364,7 @@ mod tests {
     fn every_kind_of_endless_loop_is_ended_again_and_again() {
         for body in ENDLESS {
             let (engine, module) = module(&endless(body));
-            let signals = Signals::start(&module).unwrap().expect("a trap to go to");
+            let signals = Signals::start(&[&module]).unwrap().expect("a trap to go to");
             for _ in 0..20 {
                 assert!(run(&engine, &module, &signals, Duration::from_millis(3)), "{body}");
             }
@@ -364,7 +374,7 @@ mod tests {
     #[test]
     fn calls_that_end_in_time_are_left_alone() {
         let (engine, module) = module(&endless("(drop (call $deep (i32.const 10)))"));
-        let signals = Signals::start(&module).unwrap().unwrap();
+        let signals = Signals::start(&[&module]).unwrap().unwrap();
         for _ in 0..1000 {
             assert!(!run(&engine, &module, &signals, Duration::from_secs(60)));
         }
@@ -373,7 +383,7 @@ mod tests {
     #[test]
     fn renders_on_many_threads_each_end_by_their_own_limit() {
         let (engine, module) = module(&endless(ENDLESS[4]));
-        let signals = Signals::start(&module).unwrap().unwrap();
+        let signals = Signals::start(&[&module]).unwrap().unwrap();
         std::thread::scope(|scope| {
             for number in 0..8 {
                 let (engine, module, signals) = (&engine, &module, &signals);
@@ -390,13 +400,13 @@ mod tests {
     #[test]
     fn a_module_without_a_trap_instruction_is_rejected() {
         let (_, module) = module("(module (func (export \"run\") (loop br 0)))");
-        assert!(Signals::start(&module).unwrap().is_none());
+        assert!(Signals::start(&[&module]).unwrap().is_none());
     }
 
     #[test]
     fn a_stray_signal_does_nothing() {
         let (engine, module) = module(&endless("(drop (call $deep (i32.const 1000)))"));
-        let signals = Signals::start(&module).unwrap().unwrap();
+        let signals = Signals::start(&[&module]).unwrap().unwrap();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
             // SAFETY: has no requirements.

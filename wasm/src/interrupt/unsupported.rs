@@ -20,13 +20,18 @@ pub struct Limited<'a>(Infallible, PhantomData<&'a ()>);
 
 impl Signals {
     /// Always `Ok(None)`.
-    pub fn start(_module: &Module) -> io::Result<Option<Self>> {
+    pub fn start(_modules: &[&Module]) -> io::Result<Option<Self>> {
         Ok(None)
     }
 
     /// Always `Ok(None)`.
     pub fn start_for_component(_component: &Component) -> io::Result<Option<Self>> {
         Ok(None)
+    }
+
+    /// Never.
+    pub fn suits_module(_module: &Module) -> bool {
+        false
     }
 
     /// Never.

@@ -10,35 +10,39 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::future::{Either, select};
 use http::{HeaderMap, Request, Response};
-use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use wasmtime::component::{Component, Linker, ResourceTable};
+use wasmtime::component::{Component, ResourceTable};
 use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
-use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
+use wasmtime_wasi_http::p3::bindings::ServicePre;
 use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView,
+    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p2, p3,
 };
 
+use super::fiber::{self, Ending};
+use super::{internal, refuse_32_bit_arm, time_limit_of};
 use crate::component::{self, Mapping};
-use crate::fiber::{self, Ending};
-use crate::grants::Grants;
-use crate::network::Network;
+use crate::grants::{Grants, Network};
 use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::abi::request::Fields;
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
 use ssr_wasm::code_source::Code;
 use ssr_wasm::compile::does_not_compile;
+use ssr_wasm::engine::{self, Form};
 use ssr_wasm::guests::Guest;
 use ssr_wasm::guests::snapshot::LoadError;
 use ssr_wasm::interrupt::{Interruption, TimeLimit};
 use ssr_wasm::limits::Limits;
-use ssr_wasm::{detect, engine, memory_trim};
+use ssr_wasm::{detect, memory_trim};
+
+/// The interface by which a component of preview 3 is known.
+const PREVIEW_3: &str = "wasi:http/handler@0.3.";
 
 /// A component.
 pub struct Handler {
@@ -50,11 +54,17 @@ pub struct Handler {
 }
 
 struct Loaded {
-    instance: ProxyPre<State>,
+    instance: Instance,
     engine: Engine,
     time_limit: TimeLimit,
     /// Dropped after what is made of it.
     _code: Option<Mapping>,
+}
+
+/// How an instance is made.
+enum Instance {
+    Preview2(ProxyPre<State>),
+    Preview3(ServicePre<State>),
 }
 
 /// What an instance's calls to the host need.
@@ -112,13 +122,7 @@ impl Handler {
     /// # Errors
     /// If it does not compile, or needs what is not there.
     pub fn load(code: Code, grants: Grants, limits: &Limits) -> Result<Self, LoadError> {
-        if cfg!(target_arch = "arm") {
-            return Err(LoadError::Module(
-                "it is a component that answers requests, which need a 64-bit processor; on this one, build it as a \
-                 WAGI module or a command"
-                    .to_owned(),
-            ));
-        }
+        refuse_32_bit_arm()?;
         let loaded = Loaded::new(&code, limits)?;
         Ok(Self { limits: limits.clone(), grants, code, loaded: Mutex::new(Some(Arc::new(loaded))) })
     }
@@ -152,15 +156,12 @@ impl Handler {
     }
 }
 
-fn internal(error: wasmtime::Error) -> LoadError {
-    LoadError::Internal(format!("{error:#}"))
-}
-
 impl Loaded {
     fn new(code: &Code, limits: &Limits) -> Result<Self, LoadError> {
         match code {
             Code::Compiled(code) => {
-                let engine = engine::for_handlers(code.interruption, limits).map_err(internal)?;
+                let engine =
+                    engine::for_handlers(Form::Component, code.interruption, limits).map_err(internal)?;
                 // SAFETY: the file was written by this binary's own compiler and reached this
                 // process by way of a directory that only the node's administrator can write to.
                 let (component, mapping) =
@@ -170,7 +171,8 @@ impl Loaded {
             Code::Bytes(bytes) => {
                 let kind = detect::check(bytes).map_err(LoadError::Module)?;
                 let compile = |interruption| {
-                    let engine = engine::for_handlers(interruption, limits).map_err(internal)?;
+                    let engine =
+                        engine::for_handlers(Form::Component, interruption, limits).map_err(internal)?;
                     Component::from_binary(&engine, bytes)
                         .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))
                 };
@@ -190,20 +192,17 @@ impl Loaded {
         code: Option<Mapping>,
     ) -> Result<Self, LoadError> {
         let engine = component.engine().clone();
-        let time_limit = TimeLimit::start_for_component(&engine, component, interruption)
-            .map_err(|error| {
-                LoadError::Internal(format!("cannot start the thread that ends long requests: {error}"))
-            })?
-            .ok_or_else(|| {
-                LoadError::Internal(
-                    "the compiled code is for another kind of machine: it cannot be interrupted".to_owned(),
-                )
-            })?;
-        let mut linker = Linker::new(&engine);
-        wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(internal)?;
-        wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker).map_err(internal)?;
-        let unlinked = |error: wasmtime::Error| LoadError::Module(format!("{error:#}"));
-        let instance = linker.instantiate_pre(component).and_then(ProxyPre::new).map_err(unlinked)?;
+        let time_limit = time_limit_of(TimeLimit::start_for_component(&engine, component, interruption))?;
+        let mut linker = component::linker(&engine).map_err(internal)?;
+        p2::add_only_http_to_linker_async(&mut linker).map_err(internal)?;
+        p3::add_to_linker(&mut linker).map_err(internal)?;
+        let instance = linker.instantiate_pre(component).and_then(|instance| {
+            match component::exports(component, PREVIEW_3) {
+                true => ServicePre::new(instance).map(Instance::Preview3),
+                false => ProxyPre::new(instance).map(Instance::Preview2),
+            }
+        });
+        let instance = instance.map_err(|error| LoadError::Module(format!("{error:#}")))?;
         Ok(Self { engine, instance, time_limit, _code: code })
     }
 }
@@ -215,31 +214,19 @@ impl Guest for Handler {
         let mut store = Store::new(&loaded.engine, self.state()?);
         store.limiter(|state| &mut state.limits);
         let runtime = sink.runtime.clone();
-        let instance = &loaded.instance;
-        fiber::run(&runtime, &loaded.time_limit, store, self.limits.render_timeout, |mut store| async move {
-            let (sender, response) = oneshot::channel();
-            let (scheme, request) = request;
-            let answered = async {
-                let mut http = store.data_mut().http();
-                let request = http.new_incoming_request(scheme, request)?;
-                let out = http.new_response_outparam(sender)?;
-                let proxy = instance.instantiate_async(&mut store).await?;
-                proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
-            };
-            // The response goes on its way while the handler still writes its body.
-            let forwarded = forward(response, &sink);
-            match futures_util::future::select(pin!(answered), pin!(forwarded)).await {
-                futures_util::future::Either::Left((answered, forwarded)) => {
-                    answered.map_err(Ending::Trapped)?;
-                    forwarded.await.map_err(Ending::Render)
-                }
-                futures_util::future::Either::Right((forwarded, answered)) => {
-                    // Work after the response, or a client that has gone.
-                    forwarded.map_err(Ending::Render)?;
-                    answered.await.map_err(Ending::Trapped)
-                }
+        let sink = &sink;
+        match &loaded.instance {
+            Instance::Preview2(instance) => {
+                fiber::run(&runtime, &loaded.time_limit, store, self.limits.render_timeout, |store| {
+                    answer_preview_2(instance, store, request, sink)
+                })
             }
-        })
+            Instance::Preview3(instance) => {
+                fiber::run(&runtime, &loaded.time_limit, store, self.limits.render_timeout, |store| {
+                    answer_preview_3(instance, store, request, sink)
+                })
+            }
+        }
     }
 
     /// Does nothing if the code was compiled in this process.
@@ -249,6 +236,68 @@ impl Guest for Handler {
             memory_trim::trim_heap();
         }
     }
+}
+
+async fn answer_preview_2(
+    instance: &ProxyPre<State>,
+    mut store: Store<State>,
+    (scheme, request): (Scheme, Request<WasiBody>),
+    sink: &ResponseSink,
+) -> Result<(), Ending> {
+    let (sender, response) = oneshot::channel();
+    let answered = async {
+        let mut http = store.data_mut().http();
+        let request = http.new_incoming_request(scheme, request)?;
+        let out = http.new_response_outparam(sender)?;
+        let proxy = instance.instantiate_async(&mut store).await?;
+        proxy.wasi_http_incoming_handler().call_handle(&mut store, request, out).await
+    };
+    let forwarded = async {
+        let response = match response.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(code)) => return Err(answered_with(&code)),
+            Err(_) => return Err(RenderError::Incomplete),
+        };
+        forward(response, sink).await
+    };
+    // The response goes on its way while the handler still writes its body.
+    match select(pin!(answered), pin!(forwarded)).await {
+        Either::Left((answered, forwarded)) => {
+            answered.map_err(Ending::Trapped)?;
+            forwarded.await.map_err(Ending::Render)
+        }
+        Either::Right((forwarded, answered)) => {
+            // Work after the response, or a client that has gone.
+            forwarded.map_err(Ending::Render)?;
+            answered.await.map_err(Ending::Trapped)
+        }
+    }
+}
+
+/// The component's own tasks run as long as the response is on its way.
+async fn answer_preview_3(
+    instance: &ServicePre<State>,
+    mut store: Store<State>,
+    (_, request): (Scheme, Request<WasiBody>),
+    sink: &ResponseSink,
+) -> Result<(), Ending> {
+    let service = instance.instantiate_async(&mut store).await.map_err(Ending::Trapped)?;
+    let answered = store.run_concurrent(async |accessor| {
+        let request =
+            accessor.with(|mut store| p3::Request::from_http(store.data_mut().http().hooks, request).0);
+        let response = match service.handle(accessor, request).await.map_err(Ending::Trapped)? {
+            Ok(response) => response,
+            Err(code) => return Err(Ending::Render(answered_with(&code))),
+        };
+        let response = accessor.with(|store| response.into_http(store, async { Ok(()) }));
+        forward(response.map_err(Ending::Trapped)?, sink).await.map_err(Ending::Render)
+    });
+    answered.await.map_err(Ending::Trapped)?
+}
+
+fn answered_with(code: &impl std::fmt::Debug) -> RenderError {
+    let message = format!("the component answered with the error {code:?}");
+    RenderError::Threw { message, stack: String::new() }
 }
 
 /// The request as the component gets it.
@@ -267,20 +316,10 @@ fn request(fields: &Fields<'_>) -> Result<(Scheme, Request<WasiBody>), RenderErr
 }
 
 /// Sends the response on as it comes.
-async fn forward(
-    response: oneshot::Receiver<Result<Response<HyperOutgoingBody>, ErrorCode>>,
-    sink: &ResponseSink,
-) -> Result<(), RenderError> {
-    let response = match response.await {
-        Ok(Ok(response)) => response,
-        Ok(Err(code)) => {
-            return Err(RenderError::Threw {
-                message: format!("the component answered with the error {code:?}"),
-                stack: String::new(),
-            });
-        }
-        Err(_) => return Err(RenderError::Incomplete),
-    };
+async fn forward<B>(response: Response<B>, sink: &ResponseSink) -> Result<(), RenderError>
+where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
+{
     let (head, mut body) = response.into_parts();
     let send = async |part| sink.parts.send(part).await.map_err(|_| RenderError::ClientGone);
     let head = ResponseHead { status: head.status.as_u16().into(), headers: flatten(&head.headers) };

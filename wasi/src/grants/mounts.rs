@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::grants::Directory;
+use super::Directory;
 
 /// Where the kernel shows itself. A program that can write to /proc/self/mem is in no sandbox.
 const KERNELS: [&str; 3] = ["/proc", "/sys", "/dev"];

@@ -1,11 +1,17 @@
 //! What a WASI program gets from its operator: arguments, variables, directories and a network,
 //! and nothing else.
 
+mod beneath;
+mod mounts;
+mod network;
+
 use std::path::PathBuf;
 
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::network::Network;
+pub use beneath::{Volume, VolumeError, open_beneath};
+pub use mounts::container_directories;
+pub use network::{ACCEPTED as ACCEPTED_NETWORK, Network};
 
 /// What a program may use.
 #[derive(Debug, Clone, Default)]
