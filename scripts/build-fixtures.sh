@@ -19,6 +19,11 @@ for target in wasm32-wasip1 wasm32-wasip2; do
 done
 # Flags for this machine's programs are not for these.
 unset RUSTFLAGS
-cargo build --quiet --locked --release --target wasm32-wasip2 --target-dir "$out" \
-  --manifest-path tests/fixtures/handler/Cargo.toml --config 'build.target="wasm32-wasip2"'
-ln -f "$out/wasm32-wasip2/release/handler.wasm" "$out/handler.wasm"
+for package in handler preview3; do
+  cargo build --quiet --locked --release --target wasm32-wasip2 --target-dir "$out" --lib --examples \
+    --manifest-path "tests/fixtures/$package/Cargo.toml" --config 'build.target="wasm32-wasip2"'
+done
+built=$out/wasm32-wasip2/release
+ln -f "$built/handler.wasm" "$out/handler.wasm"
+ln -f "$built/preview3.wasm" "$out/handler.preview3.wasm"
+ln -f "$built/examples/command3.wasm" "$out/program.preview3.wasm"

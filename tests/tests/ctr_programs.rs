@@ -135,6 +135,23 @@ fn a_program_runs_beside_another_by_exec() {
 }
 
 #[test]
+fn an_image_may_be_for_any_platform_that_tools_write() {
+    let containerd = Containerd::shared();
+    let program = ssr_e2e::compiled_program(TARGETS[0]);
+    let config = json!({ "Entrypoint": ["/program.wasm"], "Cmd": ["args"], "User": "65532:65532" });
+    for platform in ["wasi/wasm", "wasi/wasm32", "wasip1/wasm", "wasip2/wasm", own_platform()] {
+        let image = Image::for_platform(platform, &config, &[("program.wasm", program.as_slice())]);
+        let told = containerd.container(&image).option("--platform").option(platform).run();
+        assert_eq!((told.code, told.log.as_str()), (0, "[\"args\"]\n"), "{platform}");
+    }
+}
+
+/// That of Linux images here.
+fn own_platform() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" }
+}
+
+#[test]
 fn the_network_is_the_operators_to_give() {
     let containerd = Containerd::shared();
     let site = containerd.site().start();

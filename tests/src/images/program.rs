@@ -31,6 +31,11 @@ impl Image {
 
     /// An image with these files, and this `config` object in its configuration.
     pub fn from_files(config: &Value, files: &[ImageFile<'_>]) -> Self {
+        Self::for_platform("wasi/wasm", config, files)
+    }
+
+    /// The same for a platform.
+    pub fn for_platform(platform: &'static str, config: &Value, files: &[ImageFile<'_>]) -> Self {
         let mut root = tar::Builder::new(Vec::new());
         for (path, bytes) in files {
             for parent in Path::new(path).ancestors().skip(1).filter(|parent| *parent != Path::new("")) {
@@ -39,7 +44,7 @@ impl Image {
             oci_archive::file(&mut root, path, bytes, 0o644);
         }
         let root = root.into_inner().expect("an archive");
-        let image = Self::new(directory(), next_name("program"), "wasi/wasm");
+        let image = Self::new(directory(), next_name("program"), platform);
         oci_archive::write(
             &image.path(),
             image.name(),
