@@ -90,6 +90,11 @@ test-community: build ## Run containerd's own integration tests with runc and wi
 	scripts/setup.sh debian
 	scripts/community-suites.sh
 
+test-modules: test-e2e ## Run modules of other languages and tools, and WASI's tests of Node, in containers, as root
+	scripts/build-modules.sh
+	$(E2E) --test modules_containerd
+	$(call test-in,forky) --test modules_docker
+
 soak: build ## Let ROUNDS (1000) random faults happen under load (SEED=n repeats a run)
 	scripts/setup.sh containerd
 	SSR_SOAK_ROUNDS="$(ROUNDS)" SSR_SOAK_SEED="$(SEED)" $(E2E) --test soak_faults -- --ignored --nocapture
@@ -141,4 +146,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community soak soak-clock test-browser test-templates lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-modules soak soak-clock test-browser test-templates lint bench dist install uninstall

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use ssr_server::settings::{Settings, TABLE};
-use ssr_server::{Command, run_command};
+use ssr_server::{Command, run_command, split_function};
 use ssr_wasi::Directory;
 use ssr_wasm::code_source::CodeSource;
 
@@ -50,6 +50,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
         }
     }
     let command = Command {
+        name: split_function(&args.module).0.to_owned(),
         module: args.module,
         code: CodeSource::Compile,
         args: args.args,

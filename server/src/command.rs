@@ -16,7 +16,9 @@ pub struct Command {
     pub module: String,
     /// Where its compiled code comes from.
     pub code: CodeSource,
-    /// Its arguments, without its own name.
+    /// The name by which it was called, its first argument.
+    pub name: String,
+    /// Its other arguments.
     pub args: Vec<String>,
     /// Its environment.
     pub env: Vec<(String, String)>,
@@ -56,7 +58,7 @@ pub fn run_command(command: Command, settings: &Settings) -> u8 {
 }
 
 fn run(command: Command, settings: &Settings) -> Result<Ended, ServeError> {
-    let Command { module, mut code, args, env, working_directory, directories } = command;
+    let Command { module, mut code, name, args, env, working_directory, directories } = command;
     let (path, function) = split_function(&module);
     let kind = code.kind(path)?;
     let refused = |reason| ServeError::Module { name: file_name(path), reason };
@@ -73,7 +75,7 @@ fn run(command: Command, settings: &Settings) -> Result<Ended, ServeError> {
     let program =
         Program::load(source.code, &kind).map_err(|error| ServeError::of_load(&source.name, error))?;
     let grants = Grants {
-        args: [path.to_owned()].into_iter().chain(args).collect(),
+        args: [name].into_iter().chain(args).collect(),
         env,
         working_directory,
         directories,

@@ -16,4 +16,4 @@ pub mod under_test;
 
 pub use containers::{Container, Exited};
 pub use engines::{Containerd, Docker, cri};
-pub use images::{Image, built_module, compiled_program};
+pub use images::{Image, built_module, compiled_program, foreign_module, foreign_modules};

@@ -135,6 +135,18 @@ fn a_program_runs_beside_another_by_exec() {
 }
 
 #[test]
+fn the_first_argument_is_the_name_by_which_a_program_was_called() {
+    let containerd = Containerd::shared();
+    let program = ssr_e2e::compiled_program(TARGETS[0]);
+    let config = json!({ "Entrypoint": ["tool.wasm"], "Env": ["PATH=/bin"], "User": "65532:65532" });
+    let image = Image::from_files(&config, &[("bin/tool.wasm", program.as_slice()), ("top.wasm", &program)]);
+    for called in ["/bin/tool.wasm", "/top.wasm", "top.wasm", "./top.wasm"] {
+        let told = containerd.container(&image).args([called, "name"]).run();
+        assert_eq!(told.log, format!("{called}\n"));
+    }
+}
+
+#[test]
 fn an_image_may_be_for_any_platform_that_tools_write() {
     let containerd = Containerd::shared();
     let program = ssr_e2e::compiled_program(TARGETS[0]);

@@ -1,7 +1,7 @@
 //! WASI programs under Docker.
 
 use serde_json::json;
-use ssr_e2e::{Docker, Image, built_module, compiled_program};
+use ssr_e2e::{Docker, Image, built_module, compiled_program, http};
 
 #[test]
 fn a_program_runs_as_a_linux_one_would() {
@@ -52,15 +52,16 @@ fn a_wagi_program_and_a_component_of_preview_3_answer_behind_a_published_port() 
         let config = json!({ "Entrypoint": ["/module.wasm"], "Env": env, "User": "65532:65532" });
         let image = docker.loaded(Image::from_files(&config, &[("module.wasm", module.as_slice())]));
         let site = docker.named(name);
-        let run = format!("docker run -d --name {name} -p 127.0.0.1:0:8080 --runtime=io.containerd.ssr.v1");
+        let port = http::free_port();
+        let run =
+            format!("docker run -d --name {name} -p 127.0.0.1:{port}:8080 --runtime=io.containerd.ssr.v1");
         docker.sh(&format!("{run} --platform=wasi/wasm {}", image.short_name()));
         site.wait_for_log("listening");
-        let port = docker.sh(&format!("docker port {name} 8080/tcp | head -1"));
-        let answer = docker.sh(&format!("curl -sS http://{}/page?a=b", port.trim()));
+        let answer = http::get(&format!("http://127.0.0.1:{port}/page?a=b")).body;
         docker.sh(&format!("docker stop {name}"));
         assert_eq!(site.inspect("{{.State.Status}} {{.State.ExitCode}}"), "exited 0");
         answer
     };
-    assert_eq!(serve("wagi", "cgi.wasm32-wasip1.wasm", &["SSR_GUEST=wagi"]).trim(), "hello from /page");
-    assert_eq!(serve("preview3", "handler.preview3.wasm", &[]).trim(), "Method::Get /page?a=b");
+    assert_eq!(serve("wagi", "cgi.wasm32-wasip1.wasm", &["SSR_GUEST=wagi"]), "hello from /page");
+    assert_eq!(serve("preview3", "handler.preview3.wasm", &[]), "Method::Get /page?a=b");
 }

@@ -79,8 +79,13 @@ pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     let args = arguments(spec);
     match Entrypoint::find(args, path_variable(spec), &OwnFiles) {
         Ok(Entrypoint::Module(args)) => {
-            let command = if runs_once(&args[0], spec) { init::RUN } else { init::SERVE };
-            Ok([vec![command.to_owned()], args].concat())
+            let called = arguments(spec).first().map_or("", |name| ssr_server::split_function(name).0);
+            let command: &[&str] = match runs_once(&args[0], spec) {
+                false => &[init::SERVE],
+                true if called == ssr_server::split_function(&args[0]).0 => &[init::RUN],
+                true => &[init::RUN, init::AS, called],
+            };
+            Ok(command.iter().copied().map(str::to_owned).chain(args).collect())
         }
         Ok(Entrypoint::BuiltIn(args)) => Ok(args),
         Ok(Entrypoint::Program(file)) => {

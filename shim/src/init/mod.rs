@@ -17,6 +17,8 @@ pub const NAME: &str = "ssr";
 pub const SERVE: &str = "serve";
 /// Runs a module that is a command.
 pub const RUN: &str = "run";
+/// Precedes the name by which the command was called, if that is not its path.
+pub const AS: &str = "--as";
 /// Holds the namespaces of a pod; see [`pause`].
 pub const PAUSE: &str = "pause";
 /// Asks the server in this container whether it is healthy.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use nix::sys::stat::{SFlag, fstat};
 use nix::sys::statvfs::{FsFlags, fstatvfs};
 use ssr_server::settings::{Settings, unknown_variables};
-use ssr_server::{Command, ProgramFiles, STOP_SIGNALS, run_command};
+use ssr_server::{Command, ProgramFiles, STOP_SIGNALS, run_command, split_function};
 use ssr_wasi::{Directory, container_directories};
 
 use super::FAILED;
@@ -33,12 +33,17 @@ pub fn run(args: &[String], env: Vec<(String, String)>) -> u8 {
         log::warn!("{name} is not a setting of this runtime; is it misspelled?");
     }
     let directories = directories();
-    let Some((module, args)) = args.split_first() else {
-        eprintln!("ssr: no module was given");
-        return super::USAGE;
+    let (module, name, args) = match args {
+        [option, name, module, args @ ..] if option == super::AS => (module, name.as_str(), args),
+        [module, args @ ..] => (module, split_function(module).0, args),
+        [] => {
+            eprintln!("ssr: no module was given");
+            return super::USAGE;
+        }
     };
     let command = Command {
         module: module.clone(),
+        name: name.to_owned(),
         code: handover::code_source(),
         args: args.to_vec(),
         working_directory: std::env::current_dir().ok().and_then(|path| path.to_str().map(str::to_owned)),

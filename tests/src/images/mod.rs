@@ -6,4 +6,6 @@ mod oci_archive;
 mod program;
 
 pub use image::{Image, USER};
-pub use program::{built as built_module, compiled as compiled_program};
+pub use program::{
+    built as built_module, compiled as compiled_program, foreign as foreign_module, foreign_modules,
+};

@@ -1,6 +1,6 @@
 //! Images of WebAssembly programs that are no sites.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -63,7 +63,20 @@ pub fn compiled(target: &str) -> Vec<u8> {
 
 /// A module that scripts/build-fixtures.sh has made.
 pub fn built(name: &str) -> Vec<u8> {
-    let path = repository().join("target/fixtures").join(name);
-    std::fs::read(&path)
-        .unwrap_or_else(|error| panic!("{}: {error}; scripts/build-fixtures.sh makes it", path.display()))
+    read(&repository().join("target/fixtures").join(name), "build-fixtures.sh")
+}
+
+/// A module that scripts/build-modules.sh has made with other people's tools.
+pub fn foreign(name: &str) -> Vec<u8> {
+    read(&foreign_modules().join(name), "build-modules.sh")
+}
+
+/// Where those are.
+pub fn foreign_modules() -> PathBuf {
+    repository().join("target/modules")
+}
+
+fn read(path: &Path, script: &str) -> Vec<u8> {
+    std::fs::read(path)
+        .unwrap_or_else(|error| panic!("{}: {error}; scripts/{script} makes it", path.display()))
 }
