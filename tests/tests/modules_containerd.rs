@@ -17,13 +17,11 @@ const PROGRAMS: [(&str, Option<&str>); 4] =
 
 fn program(name: &str) -> Image {
     let module = foreign_module(&format!("{name}.wasm"));
-    let source = |name: &str| fs::read(Path::new("modules").join(name)).expect("a script");
-    let (lua, python) = (source("probe.lua"), source("probe.py"));
     let files = [
         ("module.wasm", module.as_slice()),
         ("data/file", b"of the image\n"),
-        ("data/probe.lua", &lua),
-        ("data/probe.py", &python),
+        ("data/probe.lua", include_bytes!("../modules/probe.lua")),
+        ("data/probe.py", include_bytes!("../modules/probe.py")),
     ];
     Image::from_files(&json!({ "Entrypoint": ["/module.wasm"], "User": "65532:65532" }), &files)
 }

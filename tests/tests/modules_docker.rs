@@ -9,16 +9,15 @@ const RUN: &str = "--runtime=io.containerd.ssr.v1 --platform=wasi/wasm";
 #[test]
 fn programs_of_several_languages_run_as_linux_ones_would() {
     let docker = Docker::shared();
-    let [lua, python] = ["probe.lua", "probe.py"]
-        .map(|name| std::fs::read(std::path::Path::new("modules").join(name)).expect("a script"));
+    let [lua, python] = [&include_bytes!("../modules/probe.lua")[..], include_bytes!("../modules/probe.py")];
     let scripts = [("lua", "/data/probe.lua"), ("python", "/data/probe.py")];
     for name in ["c", "go", "assemblyscript", "lua", "python"] {
         let module = foreign_module(&format!("{name}.wasm"));
         let files = [
             ("module.wasm", module.as_slice()),
             ("data/file", b"of the image\n"),
-            ("data/probe.lua", &lua),
-            ("data/probe.py", &python),
+            ("data/probe.lua", lua),
+            ("data/probe.py", python),
         ];
         let config = json!({ "Entrypoint": ["/module.wasm"], "User": "65532:65532" });
         let image = docker.loaded(Image::from_files(&config, &files));
