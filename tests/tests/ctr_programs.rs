@@ -1,5 +1,7 @@
 //! Modules that are no sites: WASI programs run once, as Linux programs do.
 
+use std::io::{Read as _, Write as _};
+
 use serde_json::json;
 use ssr_e2e::{Containerd, Image, shell};
 
@@ -223,6 +225,53 @@ fn what_this_runtime_lacks_is_named_in_the_containers_log() {
     let refused =
         containerd.container(&Image::from_files(&config, &[("module.wat", b"(module (fun))")])).run();
     assert!(refused.code == 65 && refused.log.contains("module.wat"), "{} {}", refused.code, refused.log);
+}
+
+#[test]
+fn a_component_gets_a_body_as_it_arrives_and_answers_meanwhile() {
+    let containerd = Containerd::shared();
+    let site = containerd.container(&Image::handler()).env("SSR_MAX_BODY_SIZE", "64KiB").start();
+    let address = site.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let connect = |head: &str| {
+        let mut stream = std::net::TcpStream::connect(&address).expect("a connection");
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("a time limit");
+        write!(stream, "POST /duplex HTTP/1.1\r\nhost: x\r\n{head}\r\n").expect("sent");
+        stream
+    };
+    let mut stream = connect("transfer-encoding: chunked\r\nconnection: close\r\n");
+    let mut answer = String::new();
+    for number in 0..3 {
+        stream.write_all(format!("6\r\npart {number}\r\n").as_bytes()).expect("sent");
+        // The next part is sent when this one has come back.
+        while !answer.contains(&format!("part {number}")) {
+            let mut bytes = [0; 256];
+            let length = stream.read(&mut bytes).expect("an answer");
+            assert!(length > 0, "{answer}");
+            answer.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    }
+    write!(stream, "0\r\n\r\n").expect("sent");
+    stream.read_to_string(&mut answer).expect("the rest");
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.ends_with("0\r\n\r\n"), "{answer}");
+
+    // Too large: at once if that is said, otherwise where the limit is.
+    let mut stream = connect("content-length: 70000\r\n");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    let mut stream = connect("transfer-encoding: chunked\r\nconnection: close\r\n");
+    let part = "x".repeat(0x10000);
+    let _ = write!(stream, "10000\r\n{part}\r\n10000\r\n{part}\r\n0\r\n\r\n");
+    let mut answer = String::new();
+    let _ = stream.read_to_string(&mut answer);
+    assert!(answer.contains("error: ") && answer.len() < 0x12000, "{}", answer.len());
+    site.wait_for_log("larger than SSR_MAX_BODY_SIZE");
+    // A client that goes away in the middle of it.
+    let mut stream = connect("content-length: 1000\r\n");
+    write!(stream, "part of it").expect("sent");
+    drop(stream);
+    assert_eq!(site.get("/").status, 200);
+    assert_eq!(site.stop().code, 0);
 }
 
 #[test]

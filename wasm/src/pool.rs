@@ -14,7 +14,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::mpsc;
 
 use crate::abi::error::RenderError;
-use crate::abi::request::RenderRequest;
+use crate::abi::request::{BodyStream, RenderRequest};
 use crate::abi::response::{ResponsePart, ResponseSink};
 use crate::engine::WASM_STACK;
 use crate::guests::Guest;
@@ -51,6 +51,7 @@ struct Job {
     /// Method and path, for the log.
     what: String,
     input: Vec<u8>,
+    body: Option<BodyStream>,
     parts: mpsc::Sender<ResponsePart>,
     queued_at: Instant,
 }
@@ -126,14 +127,25 @@ impl RenderPool {
         Ok(Self { shared, env })
     }
 
-    /// Queues a render and returns the receiver of its response.
-    pub fn submit(&self, request: &RenderRequest<'_>) -> Result<mpsc::Receiver<ResponsePart>, Busy> {
+    /// Whether the guest takes bodies as they arrive.
+    pub fn streams_bodies(&self) -> bool {
+        self.shared.guest.streams_bodies()
+    }
+
+    /// Queues a render and returns the receiver of its response. `body` is for guests that take
+    /// it as it arrives.
+    pub fn submit(
+        &self,
+        request: &RenderRequest<'_>,
+        body: Option<BodyStream>,
+    ) -> Result<mpsc::Receiver<ResponsePart>, Busy> {
         let (parts, response) = mpsc::channel(CHUNKS_AHEAD);
         let job = Job {
             id: request.id.into(),
             client: request.client,
             what: format!("{} {}", request.method, request.path),
             input: request.encode(&self.env),
+            body,
             parts,
             queued_at: Instant::now(),
         };
@@ -248,14 +260,14 @@ impl Shared {
     }
 
     fn render(&self, job: Job) {
-        let Job { id, client, what, input, parts, queued_at } = job;
+        let Job { id, client, what, input, body, parts, queued_at } = job;
         let result = if parts.is_closed() {
             Err(RenderError::ClientGone)
         } else if queued_at.elapsed() > self.limits.queue_timeout {
             Err(RenderError::Queued(self.limits.queue_timeout))
         } else {
             let runtime = self.runtime.clone();
-            let sink = ResponseSink { id: Arc::clone(&id), client, parts: parts.clone(), runtime };
+            let sink = ResponseSink { id: Arc::clone(&id), client, body, parts: parts.clone(), runtime };
             // A thread that ended here would take its place among the threads with it.
             panic::catch_unwind(AssertUnwindSafe(|| self.guest.render(&input, sink)))
                 .unwrap_or_else(|panic| Err(RenderError::Panicked(message(&*panic))))

@@ -31,7 +31,10 @@ impl Renderer for Wasm {
         timed(times, || {
             let (parts, mut response) = mpsc::channel(1);
             let runtime = self.runtime.handle().clone();
-            self.site.render(&input, ResponseSink { id: "bench".into(), client: None, parts, runtime })?;
+            self.site.render(
+                &input,
+                ResponseSink { id: "bench".into(), client: None, body: None, parts, runtime },
+            )?;
             match response.try_recv() {
                 Ok(ResponsePart::Whole(_, body)) => Ok(body.len()),
                 _ => bail!("{page}: the response is not in one piece"),

@@ -14,7 +14,7 @@ use ssr_wasm::pool::RenderPool;
 use tokio::sync::mpsc;
 
 use super::error_page::{error_page, status_of};
-use super::request_body::BodyBudget;
+use super::request_body::{BodyBudget, ReadBody};
 use super::response;
 use crate::body::{self, Body};
 use crate::net::RequestBody;
@@ -53,13 +53,17 @@ impl Pages {
         let &Origin { id, client, url } = from;
         let (head, body) = request.into_parts();
         let what = || format!("[{id}] {} {}", head.method, head.uri.path());
-        let body = match self.bodies.read(body, what).await {
-            Ok(body) => body,
+        let read = match self.pool.streams_bodies() {
+            true => self.bodies.stream(body).map(|stream| (ReadBody::default(), stream)),
+            false => self.bodies.read(body, what).await.map(|body| (body, None)),
+        };
+        let (body, stream) = match read {
+            Ok(read) => read,
             Err(status) => return error_page(status, id),
         };
         let path = target::path(&head.uri);
         let submitted_at = Instant::now();
-        let submitted = self.pool.submit(&RenderRequest {
+        let request = RenderRequest {
             id,
             client: Some(client),
             method: head.method.as_str(),
@@ -67,8 +71,8 @@ impl Pages {
             path: &path,
             headers: &flatten(&head.headers),
             body: (!body.bytes.is_empty()).then_some(&body.bytes),
-        });
-        let Ok(mut parts) = submitted else {
+        };
+        let Ok(mut parts) = self.pool.submit(&request, stream) else {
             log::warn!("[{id}] {} {path}: answered 503: the queue is full (SSR_RENDER_QUEUE)", head.method);
             return error_page(StatusCode::SERVICE_UNAVAILABLE, id);
         };

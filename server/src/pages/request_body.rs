@@ -2,12 +2,14 @@
 //! each is read only when there is room for it: what a client has not been asked for
 //! stays with the client.
 
+use std::io;
 use std::time::Duration;
 
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use ssr_wasm::abi::request::BodyStream;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::container_memory;
@@ -20,6 +22,9 @@ const LARGEST_BODIES: usize = 16;
 
 /// The share of a container's memory that bodies may take: one of so many parts.
 const MEMORY_PARTS: u64 = 8;
+
+/// Parts of a body that may wait for the guest that takes them as they arrive.
+const PARTS_AHEAD: usize = 4;
 
 /// The budget's unit, in bytes.
 const UNIT: usize = 1 << 10;
@@ -66,6 +71,45 @@ impl BodyBudget {
             body_timeout: settings.body_timeout,
             queue_timeout: settings.limits.queue_timeout,
         }
+    }
+
+    /// A body that is passed on as it arrives; `None` if there is none. What has not been taken
+    /// stays with the client, so it needs no room. The error is the status to answer with.
+    pub fn stream(&self, mut body: RequestBody) -> Result<Option<BodyStream>, StatusCode> {
+        if body.is_end_stream() {
+            return Ok(None);
+        }
+        if body.size_hint().lower() > self.max_size as u64 {
+            return Err(StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        let (parts, stream) = mpsc::channel(PARTS_AHEAD);
+        let (max_size, limit) = (self.max_size, self.body_timeout);
+        tokio::spawn(async move {
+            let mut size = 0;
+            let broken = |reason: &str| io::Error::other(reason.to_owned());
+            loop {
+                let part = match timeout(limit, body.frame()).await {
+                    Ok(None) => return,
+                    Ok(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) => {
+                            size += data.len();
+                            let fits = size <= max_size;
+                            fits.then_some(data).ok_or_else(|| broken("it is larger than SSR_MAX_BODY_SIZE"))
+                        }
+                        // Trailers.
+                        Err(_) => continue,
+                    },
+                    Ok(Some(Err(error))) => Err(io::Error::other(error)),
+                    Err(_) => Err(broken("nothing of it has arrived within SSR_BODY_TIMEOUT")),
+                };
+                let last = part.is_err();
+                // Nobody wants more of it once the response is complete.
+                if parts.send(part).await.is_err() || last {
+                    return;
+                }
+            }
+        });
+        Ok(Some(stream))
     }
 
     /// Reads a body. The error is the status to answer with; `what` names the request in

@@ -11,8 +11,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::{Either, select};
+use futures_util::stream;
 use http::{HeaderMap, Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt as _, Empty, StreamBody};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use wasmtime::component::{Component, ResourceTable};
@@ -30,7 +32,7 @@ use super::{internal, refuse_32_bit_arm, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::grants::{Grants, Network};
 use ssr_wasm::abi::error::RenderError;
-use ssr_wasm::abi::request::Fields;
+use ssr_wasm::abi::request::{BodyStream, Fields};
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
 use ssr_wasm::code_source::Code;
 use ssr_wasm::compile::does_not_compile;
@@ -208,9 +210,9 @@ impl Loaded {
 }
 
 impl Guest for Handler {
-    fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError> {
+    fn render(&self, input: &[u8], mut sink: ResponseSink) -> Result<(), RenderError> {
         let loaded = self.loaded()?;
-        let request = request(&Fields::decode(input))?;
+        let request = request(&Fields::decode(input), sink.body.take())?;
         let mut store = Store::new(&loaded.engine, self.state()?);
         store.limiter(|state| &mut state.limits);
         let runtime = sink.runtime.clone();
@@ -227,6 +229,10 @@ impl Guest for Handler {
                 })
             }
         }
+    }
+
+    fn streams_bodies(&self) -> bool {
+        true
     }
 
     /// Does nothing if the code was compiled in this process.
@@ -301,12 +307,25 @@ fn answered_with(code: &impl std::fmt::Debug) -> RenderError {
 }
 
 /// The request as the component gets it.
-fn request(fields: &Fields<'_>) -> Result<(Scheme, Request<WasiBody>), RenderError> {
+fn request(
+    fields: &Fields<'_>,
+    body: Option<BodyStream>,
+) -> Result<(Scheme, Request<WasiBody>), RenderError> {
     let wrong =
         |error: http::Error| RenderError::Trapped(format!("the request cannot be passed on: {error}"));
     let scheme = if fields.url.starts_with("https:") { Scheme::Https } else { Scheme::Http };
-    let body = Full::new(Bytes::copy_from_slice(fields.body.unwrap_or_default()));
-    let body = body.map_err(|never| match never {}).boxed_unsync();
+    let body = match body {
+        Some(body) => StreamBody::new(stream::unfold(body, |mut body| async {
+            let part = body.recv().await?;
+            let part = part.map(Frame::data).map_err(|error| {
+                log::warn!("a request's body broke off: {error}");
+                Error::HttpProtocolError
+            });
+            Some((part, body))
+        }))
+        .boxed_unsync(),
+        None => Empty::new().map_err(|never| match never {}).boxed_unsync(),
+    };
     let mut request = Request::builder().method(fields.method).uri(fields.url);
     for (name, value) in fields.headers() {
         let latin1: Vec<u8> = value.chars().filter_map(|c| u8::try_from(u32::from(c)).ok()).collect();

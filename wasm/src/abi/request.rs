@@ -2,6 +2,12 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+/// A request's body as it arrives. It ends with an error if the client does not send all of it.
+pub type BodyStream = mpsc::Receiver<std::io::Result<Bytes>>;
+
 /// A request to render.
 #[derive(Debug)]
 pub struct RenderRequest<'a> {
@@ -17,7 +23,7 @@ pub struct RenderRequest<'a> {
     pub path: &'a str,
     /// The headers, `name\nvalue\n` each.
     pub headers: &'a str,
-    /// The body, if any.
+    /// The body, if any, unless it is a stream.
     pub body: Option<&'a [u8]>,
 }
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::error::RenderError;
+use super::request::BodyStream;
 
 /// A response's status and headers as the site gave them, unchecked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +33,14 @@ pub enum ResponsePart {
     Failed(RenderError),
 }
 
-/// Where a render's response goes.
+/// Where a render's response goes, and what is still to come of its request.
 pub struct ResponseSink {
     /// The request's id, which precedes the render's log lines.
     pub id: Arc<str>,
     /// The client's address, or its proxy's, if there is a client.
     pub client: Option<IpAddr>,
+    /// The request's body, if the guest takes it as it arrives and there is one.
+    pub body: Option<BodyStream>,
     /// Receives the response.
     pub parts: mpsc::Sender<ResponsePart>,
     /// The runtime on which a streamed response waits for a slow client.

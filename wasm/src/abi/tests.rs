@@ -52,7 +52,7 @@ fn render(site: &Site, input: &[u8]) -> (Result<(), RenderError>, Vec<ResponsePa
     });
     let result = site.render(
         input,
-        ResponseSink { id: "1".into(), client: None, parts, runtime: runtime.handle().clone() },
+        ResponseSink { id: "1".into(), client: None, body: None, parts, runtime: runtime.handle().clone() },
     );
     (result, runtime.block_on(reader).unwrap())
 }
@@ -96,8 +96,10 @@ fn a_streamed_response_counts_until_it_is_taken() {
     let site = site(16, stream, &limits(MIB + (200 << 10), HANG));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (parts, response) = mpsc::channel(8);
-    let result = site
-        .render(b"", ResponseSink { id: "1".into(), client: None, parts, runtime: runtime.handle().clone() });
+    let result = site.render(
+        b"",
+        ResponseSink { id: "1".into(), client: None, body: None, parts, runtime: runtime.handle().clone() },
+    );
     assert_eq!(result, Err(RenderError::OutOfMemory(MIB + (200 << 10))));
     assert_eq!(response.len(), 4, "the head and three chunks");
 }

@@ -12,6 +12,12 @@ pub trait Guest: Send + Sync + 'static {
     /// sent, that response stays incomplete.
     fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError>;
 
+    /// Whether it takes requests' bodies as they arrive, from [`ResponseSink::body`], instead of
+    /// among the fields.
+    fn streams_bodies(&self) -> bool {
+        false
+    }
+
     /// Frees the memory that renders have used. The next render loads the guest again.
     fn unload(&self);
 }

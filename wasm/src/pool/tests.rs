@@ -71,15 +71,10 @@ fn limits(render_threads: usize, render_queue: usize) -> Limits {
 impl Fixture {
     fn submit(&self) -> Result<mpsc::Receiver<ResponsePart>, Busy> {
         let headers = "";
-        self.pool.submit(&RenderRequest {
-            id: "1",
-            client: None,
-            method: "GET",
-            url: "",
-            path: "/",
-            headers,
-            body: None,
-        })
+        self.pool.submit(
+            &RenderRequest { id: "1", client: None, method: "GET", url: "", path: "/", headers, body: None },
+            None,
+        )
     }
 
     fn next_event(&self) -> &'static str {
