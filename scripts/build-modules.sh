@@ -35,7 +35,11 @@ zig() { "$python" -m ziglang "$@"; }
 say "installing the tools from npm"
 cp "$sources/package.json" "$sources/package-lock.json" "$work"
 [[ -d $work/node_modules && ! $work/package-lock.json -nt $work/node_modules ]] || npm --prefix "$work" ci --silent
-tool() { "$work/node_modules/.bin/$@"; }
+tool() {
+  local name=$1
+  shift
+  "$work/node_modules/.bin/$name" "$@"
+}
 
 if missing c.wasm probe.c; then
   say "C, by zig"

@@ -4,5 +4,7 @@ async function answer(request) {
   const { pathname, search } = new URL(request.url);
   const body = await request.text();
   const headers = { 'content-type': 'text/plain' };
-  return new Response(`${request.method} ${pathname}${search} ${body}`.trim(), { headers });
+  return new Response(`${request.method} ${pathname}${search} ${body}`.trim(), {
+    headers,
+  });
 }
