@@ -4,11 +4,10 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use futures_util::stream;
-use http::header::HeaderMap;
 use http::{Request, Response, StatusCode};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
-use ssr_wasm::abi::request::RenderRequest;
+use ssr_wasm::abi::request::{RenderRequest, flatten};
 use ssr_wasm::abi::response::ResponsePart;
 use ssr_wasm::pool::RenderPool;
 use tokio::sync::mpsc;
@@ -69,7 +68,7 @@ impl Pages {
             method: head.method.as_str(),
             url,
             path: &path,
-            headers: &flatten(&head.headers),
+            headers: &flatten(head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))),
             body: (!body.bytes.is_empty()).then_some(&body.bytes),
         };
         let Ok(mut parts) = self.pool.submit(&request, stream) else {
@@ -113,16 +112,4 @@ fn streamed(parts: mpsc::Receiver<ResponsePart>) -> Body {
             _ => Some((Err(std::io::Error::other("the render failed")), None)),
         }
     })))
-}
-
-/// Headers in the form of the render ABI. Bytes beyond ASCII are Latin-1, as in HTTP.
-fn flatten(headers: &HeaderMap) -> String {
-    let mut flat = String::with_capacity(512);
-    for (name, value) in headers {
-        flat.push_str(name.as_str());
-        flat.push('\n');
-        flat.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
-        flat.push('\n');
-    }
-    flat
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::stream;
-use http::{HeaderMap, Request, Response};
+use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use parking_lot::Mutex;
@@ -32,7 +32,7 @@ use super::{internal, refuse_32_bit_arm, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::grants::{Grants, Network};
 use ssr_wasm::abi::error::RenderError;
-use ssr_wasm::abi::request::{BodyStream, Fields};
+use ssr_wasm::abi::request::{BodyStream, Fields, flatten};
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
 use ssr_wasm::code_source::Code;
 use ssr_wasm::compile::does_not_compile;
@@ -341,7 +341,8 @@ where
 {
     let (head, mut body) = response.into_parts();
     let send = async |part| sink.parts.send(part).await.map_err(|_| RenderError::ClientGone);
-    let head = ResponseHead { status: head.status.as_u16().into(), headers: flatten(&head.headers) };
+    let headers = flatten(head.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let head = ResponseHead { status: head.status.as_u16().into(), headers };
     let mut head = Some(head);
     // The head goes with the first part of the body, so that a handler that fails before has
     // not answered yet.
@@ -370,16 +371,4 @@ where
             }
         }
     }
-}
-
-/// Headers in the form of the render ABI.
-fn flatten(headers: &HeaderMap) -> String {
-    let mut flat = String::new();
-    for (name, value) in headers {
-        flat.push_str(name.as_str());
-        flat.push('\n');
-        flat.extend(value.as_bytes().iter().map(|&byte| char::from(byte)));
-        flat.push('\n');
-    }
-    flat
 }

@@ -43,6 +43,18 @@ impl RenderRequest<'_> {
     }
 }
 
+/// Headers as the fields have them, `name\nvalue\n` each. Bytes beyond ASCII are Latin-1, as in HTTP.
+pub fn flatten<'a>(headers: impl IntoIterator<Item = (&'a str, &'a [u8])>) -> String {
+    let mut flat = String::with_capacity(512);
+    for (name, value) in headers {
+        flat.push_str(name);
+        flat.push('\n');
+        flat.extend(value.iter().map(|&byte| char::from(byte)));
+        flat.push('\n');
+    }
+    flat
+}
+
 /// Appends a field: its length as a little-endian `u32` and its bytes, or the length
 /// `u32::MAX` alone for an absent one.
 pub fn encode_field(input: &mut Vec<u8>, field: Option<&[u8]>) {
@@ -111,6 +123,12 @@ mod tests {
         assert_eq!(&empty[empty.len() - 12..], b"\0\0\0\0\x04\0\0\0A=1\0");
         assert_eq!(Fields::decode(&absent).body, None);
         assert_eq!(Fields::decode(&empty).body, Some(&b""[..]));
+    }
+
+    #[test]
+    fn headers_are_lines_of_latin_1() {
+        assert_eq!(flatten([("host", &b"h"[..]), ("x", b"caf\xe9")]), "host\nh\nx\ncafé\n");
+        assert_eq!(flatten([]), "");
     }
 
     #[test]
