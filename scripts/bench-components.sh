@@ -16,7 +16,7 @@ ln -f target/stock-runner/release/containerd-shim-stockwasmtime-v1 target/releas
 if [[ ! -x target/wasmtime-cli/bin/wasmtime ]]; then
   echo "bench: compiling wasmtime $version (ten minutes, once)" >&2
   (cd / && cargo install --quiet wasmtime-cli --version "$version" --locked --no-default-features \
-    --features serve,cranelift,component-model,pooling-allocator,parallel-compilation \
+    --features serve,run,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation \
     --root "$here/target/wasmtime-cli" --target-dir "$here/target/stock-runner")
 fi
 cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
