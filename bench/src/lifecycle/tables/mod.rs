@@ -2,5 +2,4 @@
 
 pub mod crowd;
 pub mod memory;
-pub mod requests;
 pub mod starts;
