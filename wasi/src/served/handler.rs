@@ -28,6 +28,7 @@ use wasmtime_wasi_http::{
 };
 
 use super::fiber::{self, Ending};
+use super::machine::Machine;
 use super::{internal, refuse_32_bit_arm, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::grants::{Grants, Network};
@@ -35,13 +36,12 @@ use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::abi::request::{BodyStream, Fields, flatten};
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
 use ssr_wasm::code_source::Code;
-use ssr_wasm::compile::does_not_compile;
-use ssr_wasm::engine::{self, Form};
+use ssr_wasm::detect::Kind;
 use ssr_wasm::guests::Guest;
 use ssr_wasm::guests::snapshot::LoadError;
-use ssr_wasm::interrupt::{Interruption, TimeLimit};
+use ssr_wasm::interrupt::TimeLimit;
 use ssr_wasm::limits::Limits;
-use ssr_wasm::{detect, memory_trim};
+use ssr_wasm::{engine, memory_trim};
 
 /// The interface by which a component of preview 3 is known.
 const PREVIEW_3: &str = "wasi:http/handler@0.3.";
@@ -160,52 +160,20 @@ impl Handler {
 
 impl Loaded {
     fn new(code: &Code, limits: &Limits) -> Result<Self, LoadError> {
-        match code {
-            Code::Compiled(code) => {
-                let engine =
-                    engine::for_handlers(Form::Component, code.interruption, limits).map_err(internal)?;
-                // SAFETY: the file was written by this binary's own compiler and reached this
-                // process by way of a directory that only the node's administrator can write to.
-                let (component, mapping) =
-                    unsafe { component::map(&engine, &code.file) }.map_err(internal)?;
-                Self::link(&component, code.interruption, Some(mapping))
-            }
-            Code::Bytes(bytes) => {
-                let kind = detect::check(bytes).map_err(LoadError::Module)?;
-                let compile = |interruption| {
-                    let engine =
-                        engine::for_handlers(Form::Component, interruption, limits).map_err(internal)?;
-                    Component::from_binary(&engine, bytes)
-                        .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))
-                };
-                let interruption = Interruption::cheapest();
-                let component = compile(interruption)?;
-                if !TimeLimit::suits_component(&component, interruption) {
-                    return Self::link(&compile(Interruption::Epoch)?, Interruption::Epoch, None);
-                }
-                Self::link(&component, interruption, None)
-            }
-        }
-    }
-
-    fn link(
-        component: &Component,
-        interruption: Interruption,
-        code: Option<Mapping>,
-    ) -> Result<Self, LoadError> {
-        let engine = component.engine().clone();
-        let time_limit = time_limit_of(TimeLimit::start_for_component(&engine, component, interruption))?;
+        let machine = Machine::<Component>::load(code, &Kind::Handler, limits)?;
+        let Machine { engine, code: component, interruption, mapping } = machine;
+        let time_limit = time_limit_of(TimeLimit::start_for_component(&engine, &component, interruption))?;
         let mut linker = component::linker(&engine).map_err(internal)?;
         p2::add_only_http_to_linker_async(&mut linker).map_err(internal)?;
         p3::add_to_linker(&mut linker).map_err(internal)?;
-        let instance = linker.instantiate_pre(component).and_then(|instance| {
-            match component::exports(component, PREVIEW_3) {
+        let instance = linker.instantiate_pre(&component).and_then(|instance| {
+            match component::exports(&component, PREVIEW_3) {
                 true => ServicePre::new(instance).map(Instance::Preview3),
                 false => ProxyPre::new(instance).map(Instance::Preview2),
             }
         });
         let instance = instance.map_err(|error| LoadError::Module(format!("{error:#}")))?;
-        Ok(Self { engine, instance, time_limit, _code: code })
+        Ok(Self { engine, instance, time_limit, _code: mapping })
     }
 }
 

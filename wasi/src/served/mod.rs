@@ -4,6 +4,7 @@
 mod fiber;
 pub mod handler;
 pub mod javy;
+mod machine;
 mod program;
 pub mod wagi;
 

@@ -13,16 +13,16 @@ use wasmtime_wasi::cli::StdoutStream;
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 
 use super::fiber::{self, Ending};
+use super::machine::{Machine, in_engine};
 use super::{Part, internal, refuse_32_bit_arm, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::core_module::{self, INITIALIZE, START, Waiting, check_function, exit_code};
 use crate::grants::Grants;
 use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::code_source::Code;
-use ssr_wasm::compile::does_not_compile;
-use ssr_wasm::detect::{self, Kind, javy_plugin};
+use ssr_wasm::detect::{Kind, javy_plugin};
 use ssr_wasm::guests::snapshot::LoadError;
-use ssr_wasm::interrupt::{Interruption, TimeLimit};
+use ssr_wasm::interrupt::TimeLimit;
 use ssr_wasm::limits::Limits;
 use ssr_wasm::{engine, memory_trim};
 
@@ -48,9 +48,15 @@ struct Loaded {
     _code: Option<Mapping>,
 }
 
-/// How an instance is made.
+/// How a run is made.
 enum Run {
-    Core(InstancePre<core_module::State>),
+    Core(CoreModule),
+    Component(component::Command),
+}
+
+/// How an instance of a core module is made.
+enum CoreModule {
+    Alone(InstancePre<core_module::State>),
     /// With another module's exports among its imports.
     WithPlugin {
         module: Module,
@@ -58,7 +64,6 @@ enum Run {
         plugin_name: String,
         plugin: InstancePre<core_module::State>,
     },
-    Component(component::Command),
 }
 
 /// What a run gets.
@@ -73,19 +78,6 @@ pub(super) struct Call<'a, O> {
     pub(super) output: O,
     /// Standard error; without it, this process's.
     pub(super) errors: Option<MemoryOutputPipe>,
-}
-
-/// A module's code, ready to be linked.
-struct Machine {
-    engine: Engine,
-    code: MachineCode,
-    interruption: Interruption,
-    mapping: Option<Mapping>,
-}
-
-enum MachineCode {
-    Core(Module),
-    Component(Component),
 }
 
 impl Program {
@@ -105,9 +97,15 @@ impl Program {
                 "it is {what}, no program that runs for each request: leave SSR_GUEST away"
             )));
         }
-        let machine = Machine::of(&main, limits)?;
-        let plugin = machine.plugin().map(|name| Ok((name.to_owned(), find(name)?))).transpose()?;
-        let loaded = Loaded::link(machine, plugin.as_ref(), limits)?;
+        let (loaded, plugin) = match main.kind.is_component() {
+            true => (Loaded::component(&main, limits)?, None),
+            false => {
+                let machine = Machine::<Module>::load(&main.source.code, &main.kind, limits)?;
+                let name = javy_plugin(&machine.code);
+                let plugin = name.map(|name| Ok((name.to_owned(), find(name)?))).transpose()?;
+                (Loaded::core(machine, plugin.as_ref(), limits)?, plugin)
+            }
+        };
         Ok(Self {
             limits: limits.clone(),
             main,
@@ -125,19 +123,16 @@ impl Program {
     /// Checks that a run has something to call; without `function`, the program's own start.
     pub(super) fn check(&self, function: Option<&str>) -> Result<(), LoadError> {
         let loaded = self.loaded.lock();
-        let module = match loaded.as_ref().map(|loaded| &loaded.start) {
-            Some(Run::Core(instance)) => instance.module(),
-            Some(Run::WithPlugin { module, .. }) => module,
-            Some(Run::Component(_)) | None => {
-                return match function {
-                    Some(function) => Err(LoadError::Module(format!(
-                        "'{function}' cannot be called: of a component only wasi:cli/run can"
-                    ))),
-                    None => Ok(()),
-                };
-            }
+        let Some(Run::Core(core)) = loaded.as_ref().map(|loaded| &loaded.start) else {
+            return match function {
+                Some(function) => Err(LoadError::Module(format!(
+                    "'{function}' cannot be called: of a component only wasi:cli/run can"
+                ))),
+                None => Ok(()),
+            };
         };
-        check_function(module, function.unwrap_or(START), function.is_some()).map_err(LoadError::Module)
+        check_function(core.module(), function.unwrap_or(START), function.is_some())
+            .map_err(LoadError::Module)
     }
 
     /// Whether it has this function.
@@ -150,8 +145,12 @@ impl Program {
         if let Some(loaded) = &*loaded {
             return Ok(Arc::clone(loaded));
         }
-        let again = Machine::of(&self.main, &self.limits)
-            .and_then(|machine| Loaded::link(machine, self.plugin.as_ref(), &self.limits));
+        let (main, limits) = (&self.main, &self.limits);
+        let again = match main.kind.is_component() {
+            true => Loaded::component(main, limits),
+            false => Machine::load(&main.source.code, &main.kind, limits)
+                .and_then(|machine| Loaded::core(machine, self.plugin.as_ref(), limits)),
+        };
         let again = Arc::new(again.map_err(|error| RenderError::NotLoaded(error.to_string()))?);
         Ok(Arc::clone(loaded.insert(again)))
     }
@@ -172,29 +171,38 @@ impl Program {
             Some(errors) => context.stderr(errors),
             None => context.inherit_stderr(),
         };
-        let (limits, timeout) = (&self.limits, self.limits.render_timeout);
+        let limits = &self.limits;
         match &loaded.start {
             Run::Component(command) => {
                 let store = component_store(&loaded.engine, context, limits);
-                fiber::run(runtime, &loaded.time_limit, store, timeout, |mut store| async move {
-                    let ran = async {
-                        let ended = command.run(&mut store).await;
-                        ended_with(ended, store, output).await
-                    };
-                    try_join(ran, async { meanwhile.await.map_err(Ending::Render) }).await
-                })
+                let call = async |store: &mut Store<_>| command.run(store).await;
+                self.on_fiber(runtime, &loaded, store, call, output, meanwhile)
             }
-            run => {
+            Run::Core(core) => {
                 let store = core_store(&loaded.engine, context, limits);
-                fiber::run(runtime, &loaded.time_limit, store, timeout, |mut store| async move {
-                    let ran = async {
-                        let ended = run.call(&mut store, function.unwrap_or(START)).await;
-                        ended_with(ended.map(|()| 0), store, output).await
-                    };
-                    try_join(ran, async { meanwhile.await.map_err(Ending::Render) }).await
-                })
+                let name = function.unwrap_or(START);
+                let call = async |store: &mut Store<_>| core.call(store, name).await.map(|()| 0);
+                self.on_fiber(runtime, &loaded, store, call, output, meanwhile)
             }
         }
+    }
+
+    fn on_fiber<T: 'static, R>(
+        &self,
+        runtime: &Handle,
+        loaded: &Loaded,
+        store: Store<T>,
+        call: impl AsyncFnOnce(&mut Store<T>) -> wasmtime::Result<u8>,
+        output: impl StdoutStream,
+        meanwhile: impl Future<Output = Result<R, RenderError>>,
+    ) -> Result<(u8, R), RenderError> {
+        fiber::run(runtime, &loaded.time_limit, store, self.limits.render_timeout, |mut store| async move {
+            let ran = async {
+                let ended = call(&mut store).await;
+                ended_with(ended, store, output).await
+            };
+            try_join(ran, async { meanwhile.await.map_err(Ending::Render) }).await
+        })
     }
 
     /// Frees the memory that runs have used. Does nothing if it was compiled in this process.
@@ -238,11 +246,18 @@ fn component_store(engine: &Engine, mut context: WasiCtxBuilder, limits: &Limits
     store
 }
 
-impl Run {
-    /// Calls a function of a core module in an instance of its own.
+impl CoreModule {
+    fn module(&self) -> &Module {
+        match self {
+            Self::Alone(instance) => instance.module(),
+            Self::WithPlugin { module, .. } => module,
+        }
+    }
+
+    /// Calls a function in an instance of its own.
     async fn call(&self, store: &mut Store<core_module::State>, name: &str) -> wasmtime::Result<()> {
         let instance = match self {
-            Self::Core(instance) => instance.instantiate_async(&mut *store).await?,
+            Self::Alone(instance) => instance.instantiate_async(&mut *store).await?,
             Self::WithPlugin { module, linker, plugin_name, plugin } => {
                 let plugin = plugin.instantiate_async(&mut *store).await?;
                 initialize(store, plugin).await?;
@@ -250,7 +265,6 @@ impl Run {
                 linker.instance(&mut *store, plugin_name, plugin)?;
                 linker.instantiate_async(&mut *store, module).await?
             }
-            Self::Component(_) => return Err(wasmtime::Error::msg("it is a component")),
         };
         if name != START {
             initialize(store, instance).await?;
@@ -270,116 +284,48 @@ async fn initialize(store: &mut Store<core_module::State>, instance: Instance) -
     }
 }
 
-impl Machine {
-    fn of(part: &Part, limits: &Limits) -> Result<Self, LoadError> {
-        match &part.source.code {
-            Code::Compiled(code) => {
-                let interruption = code.interruption;
-                let engine =
-                    engine::for_handlers(part.kind.form(), interruption, limits).map_err(internal)?;
-                if !part.kind.is_component() {
-                    let code = MachineCode::Core(module_of(&engine, &part.source.code, &part.kind)?);
-                    return Ok(Self { engine, code, interruption, mapping: None });
-                }
-                // SAFETY: the file was written by this binary's own compiler and reached this
-                // process by way of a directory that only the node's administrator can write to.
-                let (component, mapping) =
-                    unsafe { component::map(&engine, &code.file) }.map_err(internal)?;
-                let code = MachineCode::Component(component);
-                Ok(Self { engine, code, interruption, mapping: Some(mapping) })
-            }
-            Code::Bytes(bytes) => {
-                let kind = detect::check(bytes).map_err(LoadError::Module)?;
-                let cheapest = Interruption::cheapest();
-                let machine = Self::compile(bytes, &kind, cheapest, limits)?;
-                match machine.suits(cheapest) {
-                    true => Ok(machine),
-                    false => Self::compile(bytes, &kind, Interruption::Epoch, limits),
-                }
-            }
-        }
-    }
-
-    fn compile(
-        bytes: &[u8],
-        kind: &Kind,
-        interruption: Interruption,
-        limits: &Limits,
-    ) -> Result<Self, LoadError> {
-        let engine = engine::for_handlers(kind.form(), interruption, limits).map_err(internal)?;
-        let code = match kind.is_component() {
-            true => Component::from_binary(&engine, bytes).map(MachineCode::Component),
-            false => Module::from_binary(&engine, bytes).map(MachineCode::Core),
-        };
-        let code = code.map_err(|error| LoadError::Module(does_not_compile(&error, kind)))?;
-        Ok(Self { engine, code, interruption, mapping: None })
-    }
-
-    /// Whether its calls can be interrupted so.
-    fn suits(&self, interruption: Interruption) -> bool {
-        match &self.code {
-            MachineCode::Core(module) => TimeLimit::suits_module(module, interruption),
-            MachineCode::Component(component) => TimeLimit::suits_component(component, interruption),
-        }
-    }
-
-    /// The plugin that it needs.
-    fn plugin(&self) -> Option<&str> {
-        match &self.code {
-            MachineCode::Core(module) => javy_plugin(module),
-            MachineCode::Component(_) => None,
-        }
-    }
-}
-
-/// A core module in an engine.
-fn module_of(engine: &Engine, code: &Code, kind: &Kind) -> Result<Module, LoadError> {
-    match code {
-        Code::Compiled(code) => {
-            let file = code.file.try_clone().map_err(|error| LoadError::Internal(error.to_string()))?;
-            // SAFETY: as above.
-            unsafe { Module::deserialize_open_file(engine, file) }.map_err(internal)
-        }
-        Code::Bytes(bytes) => Module::from_binary(engine, bytes)
-            .map_err(|error| LoadError::Module(does_not_compile(&error, kind))),
-    }
+fn unlinked(error: wasmtime::Error) -> LoadError {
+    LoadError::Module(format!("{error:#}"))
 }
 
 impl Loaded {
-    fn link(machine: Machine, plugin: Option<&(String, Part)>, limits: &Limits) -> Result<Self, LoadError> {
-        let Machine { engine, code, interruption, mapping } = machine;
-        let unlinked = |error: wasmtime::Error| LoadError::Module(format!("{error:#}"));
+    fn component(part: &Part, limits: &Limits) -> Result<Self, LoadError> {
+        let machine = Machine::<Component>::load(&part.source.code, &part.kind, limits)?;
+        let Machine { engine, code: component, interruption, mapping } = machine;
+        let command = component::Command::link(&component).map_err(unlinked)?;
+        let time_limit = time_limit_of(TimeLimit::start_for_component(&engine, &component, interruption))?;
+        Ok(Self { engine, start: Run::Component(command), time_limit, _code: mapping })
+    }
+
+    fn core(
+        machine: Machine<Module>,
+        plugin: Option<&(String, Part)>,
+        limits: &Limits,
+    ) -> Result<Self, LoadError> {
+        let Machine { engine, code: module, interruption, mapping } = machine;
         let enough = |module: &Module| {
             limits
                 .check_memory(module.resources_required().max_initial_memory_size)
                 .map_err(LoadError::Module)
         };
-        let (start, time_limit) = match code {
-            MachineCode::Component(component) => {
-                let command = component::Command::link(&component).map_err(unlinked)?;
-                let started = TimeLimit::start_for_component(&engine, &component, interruption);
-                (Run::Component(command), time_limit_of(started)?)
+        enough(&module)?;
+        let linker = core_module::linker(&engine, Waiting::OnFiber).map_err(internal)?;
+        let (core, time_limit) = match plugin {
+            None => {
+                let instance = linker.instantiate_pre(&module).map_err(unlinked)?;
+                (CoreModule::Alone(instance), TimeLimit::start(&engine, &[&module], interruption))
             }
-            MachineCode::Core(module) => {
-                enough(&module)?;
-                let linker = core_module::linker(&engine, Waiting::OnFiber).map_err(internal)?;
-                match plugin {
-                    None => {
-                        let instance = linker.instantiate_pre(&module).map_err(unlinked)?;
-                        let started = TimeLimit::start(&engine, &[&module], interruption);
-                        (Run::Core(instance), time_limit_of(started)?)
-                    }
-                    Some((name, part)) => {
-                        let library = module_of(&engine, &part.source.code, &part.kind)?;
-                        enough(&library)?;
-                        let started = TimeLimit::start(&engine, &[&module, &library], interruption);
-                        let plugin = linker.instantiate_pre(&library).map_err(unlinked)?;
-                        let plugin_name = name.clone();
-                        (Run::WithPlugin { module, linker, plugin_name, plugin }, time_limit_of(started)?)
-                    }
-                }
+            Some((name, part)) => {
+                // A module has a mapping of its own.
+                let (library, _) = in_engine::<Module>(&engine, &part.source.code, &part.kind)?;
+                enough(&library)?;
+                let time_limit = TimeLimit::start(&engine, &[&module, &library], interruption);
+                let plugin = linker.instantiate_pre(&library).map_err(unlinked)?;
+                let plugin_name = name.clone();
+                (CoreModule::WithPlugin { module, linker, plugin_name, plugin }, time_limit)
             }
         };
-        Ok(Self { engine, start, time_limit, _code: mapping })
+        let time_limit = time_limit_of(time_limit)?;
+        Ok(Self { engine, start: Run::Core(core), time_limit, _code: mapping })
     }
 }
