@@ -78,14 +78,20 @@ impl Executor for OwnExecutor {
 pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     let args = arguments(spec);
     match Entrypoint::find(args, path_variable(spec), &OwnFiles) {
-        Ok(Entrypoint::Module(args)) => {
-            let called = arguments(spec).first().map_or("", |name| ssr_server::split_function(name).0);
-            let command: &[&str] = match runs_once(&args[0], spec) {
-                false => &[init::SERVE],
-                true if called == ssr_server::split_function(&args[0]).0 => &[init::RUN],
-                true => &[init::RUN, init::AS, called],
+        Ok(Entrypoint::Module(module)) => {
+            let (file, _) = ssr_server::split_function(&module[0]);
+            let (called, _) = ssr_server::split_function(&args[0]);
+            let command: &[&str] = if ssr_server::serves_programs(file, &variables(spec)) {
+                &[init::SERVE, init::WITH_FILES]
+            } else if !ssr_server::is_command(file) {
+                // What cannot be read is for our binary to complain about, in the container's log.
+                &[init::SERVE]
+            } else if called == file {
+                &[init::RUN]
+            } else {
+                &[init::RUN, init::AS, called]
             };
-            Ok(command.iter().copied().map(str::to_owned).chain(args).collect())
+            Ok(command.iter().copied().map(str::to_owned).chain(module).collect())
         }
         Ok(Entrypoint::BuiltIn(args)) => Ok(args),
         Ok(Entrypoint::Program(file)) => {
@@ -95,27 +101,17 @@ pub fn own_arguments(spec: &Spec) -> anyhow::Result<Vec<String>> {
     }
 }
 
-/// Whether the module that an entrypoint names is a command rather than a site. What cannot
-/// be read is for our binary to complain about, in the container's log.
-fn runs_once(entrypoint: &str, spec: &Spec) -> bool {
-    let (module, _) = ssr_server::split_function(entrypoint);
-    !ssr_server::serves_programs(module, &variables(environment_of(spec))) && ssr_server::is_command(module)
-}
-
-/// Names and values.
-fn variables<'a>(environment: impl Iterator<Item = &'a str>) -> Vec<(String, String)> {
-    let pairs = environment.filter_map(|variable| variable.split_once('='));
+/// The container's environment, by names and values.
+fn variables(spec: &Spec) -> Vec<(String, String)> {
+    let pairs = environment_of(spec).filter_map(|variable| variable.split_once('='));
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Whether our binary gives the image's files to a program.
-fn needs_image(arguments: &[String], environment: &[CString]) -> bool {
+fn needs_image(arguments: &[String]) -> bool {
     match arguments {
         [command, ..] if command == init::RUN => true,
-        [command, module, ..] if command == init::SERVE => {
-            let environment = environment.iter().filter_map(|variable| variable.to_str().ok());
-            ssr_server::serves_programs(ssr_server::split_function(module).0, &variables(environment))
-        }
+        [command, option, ..] => command == init::SERVE && option == init::WITH_FILES,
         _ => false,
     }
 }
@@ -135,7 +131,7 @@ pub fn execute(arguments: &[String], environment: &[CString]) -> nix::Error {
         true => inherited_fds::keep_code_socket(),
         false => Ok(()),
     };
-    let kept = match needs_image(arguments, environment) {
+    let kept = match needs_image(arguments) {
         true => kept.and_then(|()| inherited_fds::keep_image()),
         false => kept,
     };

@@ -7,6 +7,8 @@ mod pause;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use ssr_server::ProgramFiles;
+
 use crate::compile::handover;
 use crate::logger;
 
@@ -15,6 +17,8 @@ use crate::logger;
 pub const NAME: &str = "ssr";
 /// Serves a module and a directory of assets.
 pub const SERVE: &str = "serve";
+/// Precedes a module that is served by programs, which have the container's files.
+pub const WITH_FILES: &str = "--with-files";
 /// Runs a module that is a command.
 pub const RUN: &str = "run";
 /// Precedes the name by which the command was called, if that is not its path.
@@ -48,7 +52,11 @@ pub fn main(args: &[OsString]) -> ExitCode {
     let code = match args.split_first() {
         Some((command, args)) if command == SERVE => {
             leave_orphans_to_the_kernel();
-            ssr_server::run(args, &env, handover::code_source(), module::files_of_programs(args, &env))
+            let (args, files) = match args {
+                [option, args @ ..] if option == WITH_FILES => (args, module::files_of_programs()),
+                _ => (args, ProgramFiles::default()),
+            };
+            ssr_server::run(args, &env, handover::code_source(), files)
         }
         Some((command, args)) if command == RUN => module::run(args, env),
         Some((command, args)) if command == HEALTH => ssr_server::probe::run(args, &env),

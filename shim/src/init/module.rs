@@ -53,15 +53,10 @@ pub fn run(args: &[String], env: Vec<(String, String)>) -> u8 {
     run_command(command, &settings)
 }
 
-/// The files of programs that run for each request, if what is served is such a program.
-pub fn files_of_programs(args: &[String], env: &[(String, String)]) -> ProgramFiles {
-    match args.first() {
-        Some(module) if ssr_server::serves_programs(module, env) => {
-            let directories = directories();
-            ProgramFiles { given: directories.clone(), volumes_in: directories }
-        }
-        _ => ProgramFiles::default(),
-    }
+/// The files of programs that run for each request.
+pub fn files_of_programs() -> ProgramFiles {
+    let directories = directories();
+    ProgramFiles { given: directories.clone(), volumes_in: directories }
 }
 
 /// The container's directories, as far as a program may use them.
