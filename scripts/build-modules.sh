@@ -65,7 +65,9 @@ fetch_source() {
     >"$lists/sources.list"
   local options=(-qq -o "Dir::State::lists=$lists/lists" -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=root
     -o "Dir::Etc::sourcelist=$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null)
-  (cd "$work" && apt-get "${options[@]}" update && apt-get "${options[@]}" source --tar-only --download-only "$1")
+  [[ -n ${updated:-} ]] || apt-get "${options[@]}" update
+  updated=yes
+  (cd "$work" && apt-get "${options[@]}" source --tar-only --download-only "$1")
 }
 if missing lua.wasm lua-wasi.h; then
   say "Lua"

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use ssr_wasi::served::Part;
@@ -53,9 +52,7 @@ pub fn serves_programs(path: &str, env: &[(String, String)]) -> bool {
 
 /// Whether a file is a table of routes.
 fn names_routes(path: &Path) -> std::io::Result<bool> {
-    let mut head = vec![0; text::HEAD];
-    let length = File::open(path)?.read_at(&mut head, 0)?;
-    Ok(is_route_table(&head[..length]))
+    Ok(is_route_table(&text::head(&File::open(path)?)?))
 }
 
 impl Loader<'_> {
@@ -142,13 +139,14 @@ impl Loader<'_> {
         let mut programs: Vec<(String, SharedProgram)> = Vec::new();
         let mut wagi = Wagi::default();
         for route in table.module {
-            let of_module = |error| ServeError::of_load(&file_name(&route.module), error);
+            let name = file_name(&route.module);
+            let failed = |error| ServeError::of_load(&name, error);
             let known = programs.iter().find(|(file, _)| *file == route.module);
             let program = match known.map(|(_, program)| program.clone()) {
                 Some(program) => program,
                 None => {
                     let part = self.part(&route.module)?;
-                    let program = SharedProgram::load(part, &self.settings.limits).map_err(of_module)?;
+                    let program = SharedProgram::load(part, &self.settings.limits).map_err(failed)?;
                     programs.push((route.module.clone(), program.clone()));
                     program
                 }
@@ -161,14 +159,9 @@ impl Loader<'_> {
             });
             let volumes = volumes.collect::<Result<Vec<_>, _>>()?;
             let own = route.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
-            let (name, mounted_route) = (file_name(&route.module), route.clone());
-            let mounted = Mounted {
-                route: mounted_route,
-                env: self.env.iter().cloned().chain(own).collect(),
-                directories: volumes.iter().map(|volume| volume.directory().clone()).collect(),
-                volumes,
-            };
-            wagi.mount(&program, mounted, self.runtime).map_err(|error| ServeError::of_load(&name, error))?;
+            let env = self.env.iter().cloned().chain(own).collect();
+            let mounted = Mounted { route, env, directories: Vec::new(), volumes };
+            wagi.mount(&program, mounted, self.runtime).map_err(failed)?;
         }
         let backend = wagi.backend();
         Ok((Box::new(wagi), backend))
@@ -179,16 +172,10 @@ impl Loader<'_> {
         let (path, function) = split_function(module);
         let part = self.part(path)?;
         let grants = self.grants(self.files.given.clone());
-        let limits = self.settings.limits.clone();
-        let failed = |error| ServeError::of_load(&file_name(path), error);
-        let javy = Javy::load(
-            part,
-            function.map(str::to_owned),
-            grants,
-            &mut |name| self.plugin(path, name),
-            &limits,
-        )
-        .map_err(failed)?;
+        let settings = self.settings;
+        let find = &mut |name: &str| self.plugin(path, name);
+        let javy = Javy::load(part, function.map(str::to_owned), grants, find, &settings.limits)
+            .map_err(|error| ServeError::of_load(&file_name(path), error))?;
         let backend = javy.backend();
         Ok((Box::new(javy), backend))
     }

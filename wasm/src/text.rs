@@ -33,11 +33,17 @@ pub fn is_text(head: &[u8]) -> bool {
     })
 }
 
-/// Whether a file is a module in the text format.
-pub fn is_text_file(file: &File) -> io::Result<bool> {
+/// A file's first bytes, at most [`HEAD`].
+pub fn head(file: &File) -> io::Result<Vec<u8>> {
     let mut head = vec![0; HEAD];
     let length = file.read_at(&mut head, 0)?;
-    Ok(is_text(&head[..length]))
+    head.truncate(length);
+    Ok(head)
+}
+
+/// Whether a file is a module in the text format.
+pub fn is_text_file(file: &File) -> io::Result<bool> {
+    Ok(is_text(&head(file)?))
 }
 
 /// The text of a file that is a module in the text format; `None` for any other.

@@ -3,6 +3,7 @@
 
 use containerd_shim_wasm::sandbox::Sandbox;
 use containerd_shim_wasm::sandbox::context::{RuntimeContext, Source};
+use ssr_server::ProgramFiles;
 use ssr_wasm::code_source::CodeSource;
 
 /// Exit code for an image whose module cannot be used (EX_DATAERR).
@@ -48,8 +49,8 @@ impl Sandbox for Site {
 /// nested in the caller's.
 fn serve(args: Vec<String>, env: Vec<(String, String)>, module: Option<Vec<u8>>) -> u8 {
     let code = module.map_or(CodeSource::Compile, CodeSource::CompileBytes);
-    let server =
-        std::thread::Builder::new().name("ssr".to_owned()).spawn(move || ssr_server::run(&args, &env, code, ssr_server::ProgramFiles::default()));
+    let run = move || ssr_server::run(&args, &env, code, ProgramFiles::default());
+    let server = std::thread::Builder::new().name("ssr".to_owned()).spawn(run);
     match server.map(|thread| thread.join()) {
         Ok(Ok(code)) => code,
         // The panic message is on stderr already.

@@ -94,6 +94,11 @@ impl<'a> Fields<'a> {
         Self { method, url, path, headers, body: field() }
     }
 
+    /// The path, and the query without its question mark.
+    pub fn path_and_query(&self) -> (&'a str, &'a str) {
+        self.path.split_once('?').unwrap_or((self.path, ""))
+    }
+
     /// Names, in lower case, and values of its headers. Characters of values are Latin-1.
     pub fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let mut lines = self.headers.split('\n');

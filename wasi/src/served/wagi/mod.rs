@@ -39,6 +39,8 @@ const ROUTES: &str = "_routes";
 pub struct Wagi {
     routes: Vec<Route>,
     programs: Vec<Arc<Program>>,
+    /// What routes' grants name, open.
+    volumes: Vec<Volume>,
 }
 
 /// What answers at some paths.
@@ -50,8 +52,6 @@ struct Route {
     /// Arguments, if not the path and the query's parts.
     argv: Option<String>,
     grants: Grants,
-    /// What `grants` names.
-    _volumes: Vec<Volume>,
 }
 
 /// How a module is to be run; without anything, at every path.
@@ -63,7 +63,7 @@ pub struct Mounted {
     pub env: Vec<(String, String)>,
     /// Its directories.
     pub directories: Vec<Directory>,
-    /// Open directories among them.
+    /// Directories besides that are open.
     pub volumes: Vec<Volume>,
 }
 
@@ -95,7 +95,9 @@ impl Wagi {
         mounted: Mounted,
         runtime: &tokio::runtime::Handle,
     ) -> Result<(), LoadError> {
-        let Mounted { route, env, directories, volumes } = mounted;
+        let Mounted { route, env, mut directories, volumes } = mounted;
+        directories.extend(volumes.iter().map(|volume| volume.directory().clone()));
+        self.volumes.extend(volumes);
         let ModuleRoute { route: pattern, entrypoint, argv, host, .. } = route;
         let pattern = Pattern::parse(&pattern);
         let SharedProgram(program) = program;
@@ -113,7 +115,6 @@ impl Wagi {
                 function,
                 argv: argv.clone(),
                 grants: grants.clone(),
-                _volumes: Vec::new(),
             });
         };
         add(pattern.clone(), entrypoint);
@@ -122,9 +123,6 @@ impl Wagi {
                 program.check(Some(&function))?;
                 add(pattern.join(&below), Some(function));
             }
-        }
-        if let Some(last) = self.routes.last_mut() {
-            last._volumes = volumes;
         }
         if !self.programs.iter().any(|known| Arc::ptr_eq(known, program)) {
             self.programs.push(Arc::clone(program));
@@ -172,7 +170,7 @@ impl Guest for Wagi {
     fn render(&self, input: &[u8], sink: ResponseSink) -> Result<(), RenderError> {
         let request = Fields::decode(input);
         let host = request.headers().find(|&(name, _)| name == "host").map_or("", |(_, host)| host);
-        let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
+        let (path, query) = request.path_and_query();
         let Some(route) = self.route(host, path) else { return not_found(&sink) };
         let mut grants = route.grants.clone();
         grants.args = match &route.argv {

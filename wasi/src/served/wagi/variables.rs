@@ -32,7 +32,7 @@ pub(super) fn extend(
     pattern: &Pattern,
     client: Option<IpAddr>,
 ) {
-    let (path, query) = request.path.split_once('?').unwrap_or((request.path, ""));
+    let (path, query) = request.path_and_query();
     let (script, rest) = pattern.split(path);
     let authority = request.url.split_once("://").map_or("", |(_, rest)| rest);
     let authority = &authority[..authority.find(['/', '?']).unwrap_or(authority.len())];
