@@ -125,6 +125,7 @@ bench: image ## Measure side by side with peers, into bench/results
 	scripts/setup.sh bench containerd
 	scripts/bench-render.sh
 	scripts/bench-lifecycle.sh
+	scripts/bench-components.sh
 	node scripts/site-figures.mjs
 
 dist: ## Build the static tarballs for amd64 and arm64 into target/dist

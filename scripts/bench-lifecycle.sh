@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --package ssr-bench
+cargo build --release --workspace --bin bench-lifecycle
 built=target/$(rustc --print host-tuple)/release
 # peer DIRECTORY BINARY: builds a shim that is a separate workspace, without this
 # workspace's flags.

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-cargo build --release --package ssr-bench
+cargo build --release --workspace --bin bench-render
 built=target/$(rustc --print host-tuple)/release
 table=$("$built/bench-render" \
   --wasm target/image/ssr.wasm --entry target/site/server/entry-server.js --template target/site/template.html \

@@ -45,6 +45,20 @@ pub struct Args {
     pub crowd: usize,
 }
 
+/// Compares ways to run a component that answers requests.
+#[derive(Parser)]
+pub struct ComponentArgs {
+    /// The component
+    #[arg(long)]
+    pub hello: PathBuf,
+    /// The wasmtime binary
+    #[arg(long)]
+    pub wasmtime: PathBuf,
+    /// Measured rounds
+    #[arg(long, default_value_t = 5)]
+    pub rounds: usize,
+}
+
 /// Only compiles a module.
 #[derive(Parser)]
 pub struct CompileArgs {

@@ -15,8 +15,11 @@ mod tables;
 use anyhow::Result;
 use clap::Parser as _;
 
-use args::{Args, CompileArgs};
+use args::{Args, CompileArgs, ComponentArgs};
 use stage::Stage;
+
+/// The argument that compares components alone.
+const COMPONENTS: &str = "components";
 
 fn main() -> Result<()> {
     let mut words: Vec<_> = std::env::args_os().collect();
@@ -24,12 +27,24 @@ fn main() -> Result<()> {
         words.remove(1);
         return compile::compile(&CompileArgs::parse_from(words).module);
     }
+    if words.get(1).is_some_and(|word| word == COMPONENTS) {
+        words.remove(1);
+        return compare_components(&ComponentArgs::parse_from(words));
+    }
     let args = Args::parse();
     let stage = Stage::new(args.pages.clone())?;
     let contestants = lineup::all(&args, &stage)?;
     tables::starts::measure(&stage, &contestants, &args)?;
     tables::memory::measure(&stage, &contestants, &args)?;
     tables::crowd::measure(&stage, &contestants, &args)?;
+    stage.assert_clean();
+    Ok(())
+}
+
+fn compare_components(args: &ComponentArgs) -> Result<()> {
+    let stage = Stage::new(vec!["/".to_owned()])?;
+    let contestants = lineup::components(args, &stage)?;
+    tables::requests::measure(&stage, &contestants, args.rounds)?;
     stage.assert_clean();
     Ok(())
 }

@@ -15,6 +15,10 @@ use crate::contestant::{Contestant, Origin};
 /// Whatever takes longer hangs: even fifty compilations at once take less.
 const LIMIT: Duration = Duration::from_secs(300);
 
+/// How often to look whether a container that does not answer has stopped. Rare enough to
+/// disturb no measurement.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// How long containers are left idle. Our sites release memory after ten seconds.
 pub const IDLE: Duration = Duration::from_secs(15);
 
@@ -100,10 +104,16 @@ impl Stage {
     /// Waits for the first HTTP 200, with a pause between attempts.
     pub fn first_answer(&self, port: u16, pause: Duration) -> Result<()> {
         let start = Instant::now();
+        let mut look = LOOK;
         while start.elapsed() < LIMIT {
             if let Some(status) = status_line(port) {
                 ensure!(status.starts_with(b"HTTP/1.1 200"), "answered {}", String::from_utf8_lossy(&status));
                 return Ok(());
+            }
+            if start.elapsed() > look {
+                let tasks = run(&mut self.containerd.ctr(["task", "ls"]))?;
+                ensure!(!tasks.contains("STOPPED"), "has stopped instead of answering");
+                look += LOOK;
             }
             std::thread::sleep(pause);
         }
@@ -126,8 +136,18 @@ impl Stage {
 
     /// Sends SIGTERM to containers, waits until their tasks have stopped, and deletes them.
     pub fn remove(&self, ids: &[&str]) -> Result<()> {
+        self.remove_by("SIGTERM", ids)
+    }
+
+    /// Like `remove`, for containers that may not listen to SIGTERM: as the first process of its
+    /// container `wasmtime serve` does not.
+    pub fn kill(&self, ids: &[&str]) -> Result<()> {
+        self.remove_by("SIGKILL", ids)
+    }
+
+    fn remove_by(&self, signal: &str, ids: &[&str]) -> Result<()> {
         for id in ids {
-            run(&mut self.containerd.ctr(["task", "kill", id]))?;
+            run(&mut self.containerd.ctr(["task", "kill", "--signal", signal, id]))?;
         }
         let start = Instant::now();
         loop {

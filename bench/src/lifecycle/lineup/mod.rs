@@ -3,9 +3,14 @@
 mod rootfs;
 mod wasm_image;
 
-use anyhow::Result;
+use std::fs;
+use std::path::Path;
 
-use crate::args::Args;
+use anyhow::{Context as _, Result};
+use serde_json::json;
+use ssr_e2e::Image;
+
+use crate::args::{Args, ComponentArgs};
 use crate::contestant::{Compiles, Contestant, Origin};
 use crate::stage::Stage;
 
@@ -16,10 +21,7 @@ const LISTEN: &str = "SSR_LISTEN";
 /// All contestants, ours first.
 pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
     stage.import(&args.image)?;
-    let hello = stage.dir().join("hello.tar");
-    let layer = wasm_image::write(&args.hello, wasm_image::NAME, &hello)?;
-    stage.pretend_unpacked(&layer)?;
-    stage.import(&hello)?;
+    import_component(&args.hello, stage)?;
     let site = || Origin::Image(args.name.clone());
     Ok(vec![
         Contestant {
@@ -31,15 +33,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             prepare: None,
             compiles: Compiles::Once,
         },
-        Contestant {
-            title: "stock runwasi, hello component",
-            runtime: "io.containerd.stockwasmtime.v1",
-            origin: Origin::Image(wasm_image::NAME.to_owned()),
-            command: &[],
-            listen: "WASMTIME_HTTP_PROXY_SOCKET_ADDR",
-            prepare: None,
-            compiles: Compiles::Never,
-        },
+        stock_component(),
         Contestant {
             title: "our server, stock lifecycle",
             runtime: "io.containerd.ssrstock.v1",
@@ -77,4 +71,54 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             compiles: Compiles::Never,
         },
     ])
+}
+
+/// Those that serve a component, ours first.
+pub fn components(args: &ComponentArgs, stage: &Stage) -> Result<Vec<Contestant>> {
+    import_component(&args.hello, stage)?;
+    let hello = fs::read(&args.hello).context("the component")?;
+    let config = json!({ "Entrypoint": ["/hello.wasm"] });
+    let image = Image::from_files(&config, &[("hello.wasm", hello.as_slice())]);
+    stage.import(&image.path())?;
+    Ok(vec![
+        Contestant {
+            title: "ours",
+            runtime: "io.containerd.ssr.v1",
+            origin: Origin::Image(image.name().to_owned()),
+            command: &[],
+            listen: LISTEN,
+            prepare: None,
+            compiles: Compiles::Once,
+        },
+        stock_component(),
+        Contestant {
+            title: "wasmtime serve, runc",
+            runtime: RUNC,
+            origin: Origin::Root(rootfs::wasmtime(args, stage.dir())?),
+            command: &[rootfs::WASMTIME, "serve", "-Scli", "--addr", "127.0.0.1:{port}", "/hello.wasm"],
+            listen: LISTEN,
+            prepare: None,
+            compiles: Compiles::Always,
+        },
+    ])
+}
+
+fn stock_component() -> Contestant {
+    Contestant {
+        title: "stock runwasi, hello component",
+        runtime: "io.containerd.stockwasmtime.v1",
+        origin: Origin::Image(wasm_image::NAME.to_owned()),
+        command: &[],
+        listen: "WASMTIME_HTTP_PROXY_SOCKET_ADDR",
+        prepare: None,
+        compiles: Compiles::Never,
+    }
+}
+
+/// Imports a component as an image that runwasi runs.
+fn import_component(component: &Path, stage: &Stage) -> Result<()> {
+    let archive = stage.dir().join("hello.tar");
+    let layer = wasm_image::write(component, wasm_image::NAME, &archive)?;
+    stage.pretend_unpacked(&layer)?;
+    stage.import(&archive)
 }

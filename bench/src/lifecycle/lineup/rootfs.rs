@@ -8,11 +8,12 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, Result, ensure};
 use ssr_e2e::{http, shell};
 
-use crate::args::Args;
+use crate::args::{Args, ComponentArgs};
 use crate::command::run;
 
 pub const NODE: &str = "/bin/node";
 pub const NGINX: &str = "/bin/nginx";
+pub const WASMTIME: &str = "/bin/wasmtime";
 
 /// Our server as an ordinary static program.
 pub fn ours(args: &Args, dir: &Path) -> Result<PathBuf> {
@@ -33,6 +34,14 @@ pub fn node(args: &Args, dir: &Path) -> Result<PathBuf> {
     // The bundle is an ES module, as the project's own package.json says.
     fs::write(root.join("package.json"), r#"{"type":"module"}"#)?;
     copy_tree(&args.assets, &root.join("client"))?;
+    Ok(root)
+}
+
+/// wasmtime's own server with a component.
+pub fn wasmtime(args: &ComponentArgs, dir: &Path) -> Result<PathBuf> {
+    let root = directory(dir, "wasmtime")?;
+    install(&args.wasmtime, &root, WASMTIME)?;
+    fs::copy(&args.hello, root.join("hello.wasm"))?;
     Ok(root)
 }
 

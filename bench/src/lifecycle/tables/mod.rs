@@ -2,4 +2,5 @@
 
 pub mod crowd;
 pub mod memory;
+pub mod requests;
 pub mod starts;
