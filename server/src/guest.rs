@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use ssr_wasi::served::Part;
 use ssr_wasi::served::handler::Handler;
 use ssr_wasi::served::javy::Javy;
-use ssr_wasi::served::wagi::{Mounted, RouteTable, SharedProgram, Wagi, is_route_table};
+use ssr_wasi::served::wagi::{ModuleRoute, Mounted, RouteTable, SharedProgram, Wagi, is_route_table};
 use ssr_wasi::{Directory, Grants, open_beneath};
 use ssr_wasm::code_source::{Code, CodeSource, Source, file_name};
 use ssr_wasm::detect::Kind;
@@ -121,9 +121,9 @@ impl Loader<'_> {
         let part = self.part(path)?;
         let failed = |error| ServeError::of_load(&file_name(path), error);
         let program = SharedProgram::load(part, &self.settings.limits).map_err(failed)?;
-        let mut mounted =
-            Mounted { env: self.env.to_vec(), directories: self.files.given.clone(), ..Mounted::default() };
-        mounted.route.entrypoint = function.map(str::to_owned);
+        let route = ModuleRoute { entrypoint: function.map(str::to_owned), ..ModuleRoute::default() };
+        let Grants { env, directories, network, .. } = self.grants(self.files.given.clone());
+        let mounted = Mounted { route, env, directories, volumes: Vec::new(), network };
         let mut wagi = Wagi::default();
         wagi.mount(&program, mounted, self.runtime).map_err(failed)?;
         let backend = wagi.backend();
@@ -160,7 +160,8 @@ impl Loader<'_> {
             let volumes = volumes.collect::<Result<Vec<_>, _>>()?;
             let own = route.environment.iter().map(|(name, value)| (name.clone(), value.clone()));
             let env = self.env.iter().cloned().chain(own).collect();
-            let mounted = Mounted { route, env, directories: Vec::new(), volumes };
+            let network = self.settings.network.clone();
+            let mounted = Mounted { route, env, directories: Vec::new(), volumes, network };
             wagi.mount(&program, mounted, self.runtime).map_err(failed)?;
         }
         let backend = wagi.backend();

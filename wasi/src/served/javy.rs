@@ -2,7 +2,7 @@
 //! input, and the page comes on standard output; modules of 2022 write it to standard error.
 
 use bytes::Bytes;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 
 use super::Part;
@@ -95,14 +95,7 @@ fn send(sink: &ResponseSink, page: Bytes) -> Result<(), RenderError> {
 
 /// A request as such modules read it. `url` is path and query, as Node's `request.url`.
 fn json_of(request: &Fields<'_>) -> Value {
-    let mut headers = Map::new();
-    for (name, value) in request.headers() {
-        let value = match headers.get(name) {
-            Some(Value::String(before)) => format!("{before}, {value}"),
-            _ => value.to_owned(),
-        };
-        headers.insert(name.to_owned(), value.into());
-    }
+    let headers = request.joined_headers();
     let body = request.body.map(String::from_utf8_lossy);
     json!({ "url": request.path, "method": request.method, "headers": headers, "body": body })
 }

@@ -1,5 +1,6 @@
 //! A request, as a guest reads it from its memory.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -104,6 +105,20 @@ impl<'a> Fields<'a> {
         let mut lines = self.headers.split('\n');
         std::iter::from_fn(move || Some((lines.next().filter(|name| !name.is_empty())?, lines.next()?)))
     }
+
+    /// The headers, each name once: further values follow after a comma, of cookies after a
+    /// semicolon (RFC 9110, 5.3; RFC 9113, 8.2.3).
+    pub fn joined_headers(&self) -> BTreeMap<&'a str, String> {
+        let mut joined = BTreeMap::<_, String>::new();
+        for (name, value) in self.headers() {
+            let separator = if name == "cookie" { "; " } else { ", " };
+            joined
+                .entry(name)
+                .and_modify(|values| *values = format!("{values}{separator}{value}"))
+                .or_insert_with(|| value.to_owned());
+        }
+        joined
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +143,14 @@ mod tests {
         assert_eq!(&empty[empty.len() - 12..], b"\0\0\0\0\x04\0\0\0A=1\0");
         assert_eq!(Fields::decode(&absent).body, None);
         assert_eq!(Fields::decode(&empty).body, Some(&b""[..]));
+    }
+
+    #[test]
+    fn headers_of_one_name_are_joined() {
+        let headers = "cookie\na=1\naccept\na\ncookie\nb=2\naccept\nb\n";
+        let fields = Fields { headers, ..Fields::default() };
+        let right = [("accept", "a, b".to_owned()), ("cookie", "a=1; b=2".to_owned())];
+        assert_eq!(fields.joined_headers(), BTreeMap::from(right));
     }
 
     #[test]

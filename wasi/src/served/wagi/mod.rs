@@ -13,7 +13,7 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 
 use super::Part;
 use super::program::{Call, Program};
-use crate::grants::{Directory, Grants, Volume};
+use crate::grants::{Directory, Grants, Network, Volume};
 use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::abi::request::Fields;
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
@@ -54,8 +54,7 @@ struct Route {
     grants: Grants,
 }
 
-/// How a module is to be run; without anything, at every path.
-#[derive(Default)]
+/// How a module is to be run.
 pub struct Mounted {
     /// Its entry in the table.
     pub route: ModuleRoute,
@@ -65,6 +64,8 @@ pub struct Mounted {
     pub directories: Vec<Directory>,
     /// Directories besides that are open.
     pub volumes: Vec<Volume>,
+    /// Where it may connect.
+    pub network: Network,
 }
 
 /// A module that several routes may share.
@@ -95,7 +96,7 @@ impl Wagi {
         mounted: Mounted,
         runtime: &tokio::runtime::Handle,
     ) -> Result<(), LoadError> {
-        let Mounted { route, env, mut directories, volumes } = mounted;
+        let Mounted { route, env, mut directories, volumes, network } = mounted;
         directories.extend(volumes.iter().map(|volume| volume.directory().clone()));
         self.volumes.extend(volumes);
         let ModuleRoute { route: pattern, entrypoint, argv, host, .. } = route;
@@ -106,7 +107,7 @@ impl Wagi {
         if entrypoint.is_some() || !has_routes {
             program.check(entrypoint.as_deref())?;
         }
-        let grants = Grants { env, directories, ..Grants::default() };
+        let grants = Grants { env, directories, network, ..Grants::default() };
         let mut add = |pattern, function| {
             self.routes.push(Route {
                 pattern,

@@ -73,20 +73,13 @@ pub(super) fn extend(
 }
 
 /// Headers as `HTTP_` variables. Not Proxy, whose variable many programs take for a setting
-/// (CVE-2016-5385), nor what is of the connection.
+/// (CVE-2016-5385), nor what is of the connection, nor names with an underscore, which would pass
+/// for those with a hyphen.
 fn headers(request: &Fields<'_>) -> BTreeMap<String, String> {
-    let mut variables = BTreeMap::<String, String>::new();
-    for (name, value) in request.headers() {
-        if ["proxy", "connection"].contains(&name) {
-            continue;
-        }
-        let separator = if name == "cookie" { "; " } else { ", " };
-        variables
-            .entry(format!("HTTP_{}", name.to_uppercase().replace('-', "_")))
-            .and_modify(|all| *all = format!("{all}{separator}{value}"))
-            .or_insert_with(|| value.to_owned());
-    }
-    variables
+    let mut headers = request.joined_headers();
+    headers.retain(|name, _| !["proxy", "connection"].contains(name) && !name.contains('_'));
+    let variable = |name: &str| format!("HTTP_{}", name.to_uppercase().replace('-', "_"));
+    headers.into_iter().map(|(name, value)| (variable(name), value)).collect()
 }
 
 /// What is not UTF-8 stays as it is.
@@ -135,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_request_becomes_variables() {
-        let headers = "host\nexample.com:8443\ncontent-type\ntext/plain\nx-a\n1\nx-a\n2\ncookie\na=1\ncookie\nb=2\n\
+        let headers = "host\nexample.com:8443\ncontent-type\ntext/plain\nx-a\n1\nx-a\n2\nx_a\n3\ncookie\na=1\ncookie\nb=2\n\
                        proxy\nhttp://evil\nconnection\nclose\n";
         let variables = variables("/a/...", "/a/b%20c/%zz?x=1&y", headers);
         for (name, value) in [
