@@ -43,7 +43,7 @@ build: ## Build ssr and the shim into target/release (PIE=1: into target/pie/rel
 	@echo "build: 3 of 3: the shim and ssr (several minutes the first time, for some 300 crates)"
 	cargo build --release $(POSITION)
 	@mkdir -p $(RELEASE)
-	@ln -f $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1 $(RELEASE)
+	scripts/attach-engines.sh $(BUILT)/ssr $(RELEASE) $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1
 
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
@@ -65,7 +65,7 @@ test: test-fast test-e2e test-browser test-templates ## Run all tests
 test-fast: build ## Run the tests that need no container
 	cargo test --workspace --lib --bins
 	cargo test --package ssr-engine --test '*'
-	cargo test --release --test '*'
+	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr cargo test --release --test '*'
 	$(E2E) --test 'k8s_*'
 	node --test scripts
 
@@ -128,9 +128,8 @@ bench: image ## Measure side by side with peers, into bench/results
 	scripts/bench-components.sh
 	node scripts/site-figures.mjs
 
-dist: ## Build the static tarballs for amd64 and arm64 into target/dist
-	scripts/setup.sh build dist
-	scripts/build-engine.sh
+dist: build ## Build the static tarballs for amd64 and arm64 into target/dist
+	scripts/setup.sh dist
 	scripts/dist.sh amd64 arm64
 
 install: ## Install binaries, man pages and shell completions below PREFIX (/usr/local)

@@ -90,13 +90,17 @@ pack() {
 
 [[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64..."
 [[ -f target/engine/engine.wasm ]] || die "target/engine/engine.wasm is missing: run scripts/build-engine.sh first"
+[[ -x target/release/ssr ]] || die "target/release/ssr, which compiles engines, is missing: run make build first"
 for file in LICENSE README.md; do
   [[ -f $file ]] || die "$file is missing, which belongs into the tarball"
 done
 for arch in "$@"; do
   machine=$(machine "$arch")
   build "$machine"
-  directory=$build_dir/$machine-unknown-linux-musl/release
+  built=$build_dir/$machine-unknown-linux-musl/release
+  directory=$build_dir/with-engines/$arch
+  mkdir -p "$directory"
+  scripts/attach-engines.sh target/release/ssr "$directory" "$built/ssr" "$built/containerd-shim-ssr-v1"
   check "$machine" "$directory"
   pack "$arch" "$directory"
 done

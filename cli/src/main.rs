@@ -2,7 +2,9 @@
 
 mod build;
 mod cache;
+mod engine;
 mod image;
+mod inspect;
 mod output;
 mod packaging;
 mod progress;
@@ -38,8 +40,13 @@ enum Command {
     Run(run::RunArgs),
     /// Pack a module and its assets into an OCI image archive
     Image(image::ImageArgs),
+    /// Tell what a module is
+    Inspect(inspect::InspectArgs),
     /// Manage the compiled code kept on a node
     Cache(cache::CacheArgs),
+    /// Put compiled engines into programs: a step of building a release
+    #[command(hide = true)]
+    Engine(engine::EngineArgs),
     /// Print a completion script for a shell
     Completions(packaging::CompletionsArgs),
     /// Print the man page, or write the pages of all commands
@@ -80,7 +87,9 @@ fn run(log: &LogBuffer) -> ExitCode {
             });
         }
         Command::Image(args) => image::run(args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
+        Command::Engine(args) => engine::run(&args),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),
         Command::Man(args) => packaging::man(&args, Cli::command()),
     };

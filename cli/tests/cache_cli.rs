@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::stderr;
+use common::{binary, stderr};
 use ssr_code_cache::cache::{CodeCache, Failure};
 use ssr_code_cache::metadata::Key;
 use wasm_encoder::CustomSection;
@@ -31,7 +31,7 @@ impl Node {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_ssr"))
+        Command::new(binary())
             .current_dir(self.0.path())
             .env("SSR_NODE_CONFIG", self.path("config.toml"))
             .args(args)

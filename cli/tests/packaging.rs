@@ -83,6 +83,7 @@ fn the_man_pages_describe_all_commands() {
         "-cache-remove",
         "-completions",
         "-image",
+        "-inspect",
         "-man",
         "-run",
         "-serve",

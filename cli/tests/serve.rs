@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use common::{Server, build, ssr, stderr};
+use common::{Server, binary, build, ssr, stderr};
 
 const SITE: &str = "
 const later = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -518,7 +518,7 @@ fn a_settings_old_name_is_refused_with_the_new_one() {
         assert_eq!(served.status.code(), Some(78), "{}", stderr(&served));
         assert_eq!(stderr(&served), format!("ssr: {flag} was renamed; use --{new} instead\n"));
     }
-    let served = Command::new(env!("CARGO_BIN_EXE_ssr"))
+    let served = Command::new(binary())
         .current_dir(directory.path())
         .args(["serve", "ssr.wasm"])
         .env("SSR_LOG", "debug")
@@ -560,7 +560,7 @@ fn an_address_in_use_is_named() {
 fn sigterm_before_the_site_is_ready_stops_the_server_immediately() {
     let directory = tempfile::tempdir().unwrap();
     build(directory.path(), SITE);
-    let mut server = Command::new(env!("CARGO_BIN_EXE_ssr"))
+    let mut server = Command::new(binary())
         .current_dir(directory.path())
         .args(["serve", "ssr.wasm", "--listen", "127.0.0.1:0"])
         .stderr(Stdio::piped())

@@ -11,6 +11,8 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use xxhash_rust::xxh3::Xxh3;
 
+use ssr_wasm::carried::sparse::{sparse_size, write_sparse};
+
 use crate::metadata::EntryMetadata;
 
 const MAGIC: &[u8; 8] = b"ssrcode1";
@@ -36,11 +38,13 @@ pub enum Unusable {
 }
 
 /// Writes compiled code.
-pub fn write(mut to: impl Write, metadata: &EntryMetadata, code: &[u8]) -> io::Result<()> {
+pub fn write(mut to: impl Write + Seek, metadata: &EntryMetadata, code: &[u8]) -> io::Result<()> {
     let metadata = serde_json::to_vec(metadata)?;
     let length = (metadata.len() as u64).to_le_bytes();
     let mut checksum = Xxh3::new();
-    for bytes in [code, &metadata, &length] {
+    checksum.update(code);
+    write_sparse(&mut to, code)?;
+    for bytes in [&metadata[..], &length] {
         checksum.update(bytes);
         to.write_all(bytes)?;
     }
@@ -49,10 +53,10 @@ pub fn write(mut to: impl Write, metadata: &EntryMetadata, code: &[u8]) -> io::R
     to.flush()
 }
 
-/// The size in bytes of what [`write`] writes.
+/// The size in bytes of what [`write`] writes, without holes.
 pub fn size(metadata: &EntryMetadata, code: &[u8]) -> u64 {
     let metadata = serde_json::to_vec(metadata).map_or(MAX_METADATA, |metadata| metadata.len() as u64);
-    code.len() as u64 + metadata + TAIL
+    sparse_size(code) + metadata + TAIL
 }
 
 /// Reads a file's metadata after verifying the checksum.
@@ -138,9 +142,9 @@ mod tests {
     }
 
     fn written() -> Vec<u8> {
-        let mut bytes = Vec::new();
+        let mut bytes = Cursor::new(Vec::new());
         write(&mut bytes, &metadata(), &[7; 100_000]).unwrap();
-        bytes
+        bytes.into_inner()
     }
 
     #[test]
@@ -149,6 +153,20 @@ mod tests {
         assert_eq!(peek(&mut file(&written())).unwrap(), metadata());
         assert_eq!(parse(&written()).unwrap(), (metadata(), &[7; 100_000][..]));
         assert_eq!(size(&metadata(), &[7; 100_000]), written().len() as u64);
+    }
+
+    #[test]
+    fn zeros_are_holes_that_need_no_room() {
+        let code = [&[7; 5_000][..], &[0; 1 << 20], &[7; 10], &[0; 9_000]].concat();
+        let mut file = tempfile::tempfile().unwrap();
+        write(&mut file, &metadata(), &code).unwrap();
+        assert_eq!(check(&mut file).unwrap(), metadata());
+        let length = file.metadata().unwrap().len();
+        assert!(length > 1 << 20 && size(&metadata(), &code) < 30_000);
+        let mut bytes = Vec::new();
+        file.rewind().unwrap();
+        file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(parse(&bytes).unwrap(), (metadata(), &code[..]));
     }
 
     #[test]

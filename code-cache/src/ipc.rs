@@ -12,6 +12,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use ssr_wasm::carried::text::SharedText;
 use ssr_wasm::compile::{self, CompileError};
 
 use crate::cache::Code;
@@ -21,6 +22,9 @@ use crate::read_only::ReadOnlyFile;
 /// Longest message, in bytes. Errors and warnings are truncated to fit.
 const MAX_MESSAGE: usize = 64 << 10;
 const MAX_ERROR: usize = 4 << 10;
+
+/// Most files of a message.
+const MAX_FILES: usize = 2;
 
 /// What a container's process asks for. The module's file comes with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,10 +46,18 @@ impl Request {
     }
 }
 
-/// The answer. The code's file comes with [`Answer::Code`].
+/// The answer. The code's file comes with [`Answer::Code`], and then the machine code's, if that is
+/// another one.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
-    Code { metadata: EntryMetadata, compiled: bool, warnings: Vec<String>, notes: Vec<String> },
+    Code {
+        metadata: Box<EntryMetadata>,
+        /// Offset and length of the machine code, in bytes, if another file has it.
+        text: Option<(u64, usize)>,
+        compiled: bool,
+        warnings: Vec<String>,
+        notes: Vec<String>,
+    },
     Module(String),
     System(String),
 }
@@ -55,7 +67,7 @@ const QUIET_MS: u16 = 1_000;
 
 /// Asks for the code of `module` and waits for it.
 pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, CompileError> {
-    send(&socket, request, Some(module))?;
+    send(&socket, request, &[module])?;
     let mut answer = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     if poll(&mut answer, QUIET_MS).is_ok_and(|ready| ready == 0) {
         log::info!("compiling {} (once per node)", request.name);
@@ -66,9 +78,9 @@ pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, 
 /// Receives what [`ask`] sends. `None` if the other side has closed the socket. The
 /// request is not trusted: it comes from a container.
 pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>> {
-    let Some((request, file)) = receive(socket)? else { return Ok(None) };
+    let Some((request, mut files)) = receive(socket)? else { return Ok(None) };
     let request: Request = request;
-    let file = file.ok_or_else(|| invalid("the request has no module"))?;
+    let file = files.next().ok_or_else(|| invalid("the request has no module"))?;
     // They become part of file names.
     let engine = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if !request.engines.iter().all(engine) {
@@ -91,17 +103,17 @@ pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>>
 pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Result<()> {
     let truncate = |text: String| text.chars().take(MAX_ERROR).collect();
     match code {
-        Ok(Code { file, metadata, compiled, warnings, notes }) => {
+        Ok(Code { file, metadata, text, compiled, warnings, notes }) => {
             let [warnings, notes] =
                 [warnings, notes].map(|texts| texts.iter().take(8).cloned().map(truncate).collect());
-            send(
-                socket,
-                &Answer::Code { metadata: metadata.clone(), compiled: *compiled, warnings, notes },
-                Some(file.as_file()),
-            )
+            let (metadata, compiled) = (Box::new(metadata.clone()), *compiled);
+            let text = text.as_ref().map(SharedText::place);
+            let files: Vec<_> = [file.as_file()].into_iter().chain(text.map(|(file, ..)| file)).collect();
+            let text = text.map(|(_, offset, length)| (offset, length));
+            send(socket, &Answer::Code { metadata, text, compiled, warnings, notes }, &files)
         }
-        Err(CompileError::Module(reason)) => send(socket, &Answer::Module(truncate(reason.clone())), None),
-        Err(CompileError::System(error)) => send(socket, &Answer::System(truncate(error.to_string())), None),
+        Err(CompileError::Module(reason)) => send(socket, &Answer::Module(truncate(reason.clone())), &[]),
+        Err(CompileError::System(error)) => send(socket, &Answer::System(truncate(error.to_string())), &[]),
     }
 }
 
@@ -113,13 +125,16 @@ pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
             "the process that provides compiled code has ended without an answer; containerd's log may say why",
         )
     };
-    match receive(socket)?.ok_or_else(gone)? {
-        (Answer::Code { metadata, compiled, warnings, notes }, Some(file)) => {
-            Ok(Code { file: ReadOnlyFile::received(file), metadata, compiled, warnings, notes })
+    let (answer, mut files) = receive(socket)?.ok_or_else(gone)?;
+    match answer {
+        Answer::Code { metadata, text, compiled, warnings, notes } => {
+            let mut file = || files.next().ok_or_else(|| invalid("the answer has no code"));
+            let code = ReadOnlyFile::received(file()?);
+            let text = text.map(|(offset, length)| io::Result::Ok(SharedText::new(file()?, offset, length)));
+            Ok(Code { file: code, metadata: *metadata, text: text.transpose()?, compiled, warnings, notes })
         }
-        (Answer::Code { .. }, None) => Err(invalid("the answer has no code").into()),
-        (Answer::Module(reason), _) => Err(CompileError::Module(reason)),
-        (Answer::System(reason), _) => Err(io::Error::other(reason).into()),
+        Answer::Module(reason) => Err(CompileError::Module(reason)),
+        Answer::System(reason) => Err(io::Error::other(reason).into()),
     }
 }
 
@@ -127,9 +142,9 @@ fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
-fn send(socket: impl AsFd, message: &impl Serialize, file: Option<&File>) -> io::Result<()> {
+fn send(socket: impl AsFd, message: &impl Serialize, files: &[&File]) -> io::Result<()> {
     let message = serde_json::to_vec(message)?;
-    let files: Vec<_> = file.iter().map(|file| file.as_raw_fd()).collect();
+    let files: Vec<_> = files.iter().map(|file| file.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&files)];
     let control = if files.is_empty() { &[][..] } else { &rights };
     let socket = socket.as_fd().as_raw_fd();
@@ -137,10 +152,13 @@ fn send(socket: impl AsFd, message: &impl Serialize, file: Option<&File>) -> io:
     Ok(())
 }
 
-fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Option<File>)>> {
+/// A message, and the files that came with it.
+type Received<T> = (T, std::vec::IntoIter<File>);
+
+fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<Received<T>>> {
     let mut buffer = vec![0; MAX_MESSAGE];
-    let mut control = nix::cmsg_space!([i32; 1]);
-    let (length, mut files) = {
+    let mut control = nix::cmsg_space!([i32; MAX_FILES]);
+    let (length, files) = {
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let socket = socket.as_fd().as_raw_fd();
         let message =
@@ -149,7 +167,9 @@ fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Opti
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(received) = part {
                 // SAFETY: the kernel has just opened these descriptors for this process.
-                files.extend(received.into_iter().map(|file| unsafe { OwnedFd::from_raw_fd(file) }));
+                files.extend(
+                    received.into_iter().map(|file| File::from(unsafe { OwnedFd::from_raw_fd(file) })),
+                );
             }
         }
         (message.bytes, files)
@@ -158,7 +178,7 @@ fn receive<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<(T, Opti
         return Ok(None);
     }
     let message = serde_json::from_slice(&buffer[..length])?;
-    Ok(Some((message, files.pop().map(File::from))))
+    Ok(Some((message, files.into_iter())))
 }
 
 #[cfg(test)]
@@ -205,14 +225,14 @@ mod tests {
             .unwrap();
         assert!(receive_request(&there).is_err());
         let request = Request { name: String::new(), render_memory_limit: 0, engines: vec!["0a".to_owned()] };
-        send(&here, &request, None).unwrap();
+        send(&here, &request, &[]).unwrap();
         assert!(receive_request(&there).is_err());
-        send(&here, &request, Some(&File::open("/dev/zero").unwrap())).unwrap();
+        send(&here, &request, &[&File::open("/dev/zero").unwrap()]).unwrap();
         assert!(receive_request(&there).unwrap_err().to_string().contains("not a regular file"));
-        send(&here, &request, Some(&File::open("/proc/self/stat").unwrap())).unwrap();
+        send(&here, &request, &[&File::open("/proc/self/stat").unwrap()]).unwrap();
         assert!(receive_request(&there).unwrap_err().to_string().contains("not WebAssembly"));
         let outside = Request { engines: vec!["../x".to_owned()], ..request };
-        send(&here, &outside, Some(&file("\0asm"))).unwrap();
+        send(&here, &outside, &[&file("\0asm")]).unwrap();
         assert!(receive_request(&there).unwrap_err().to_string().contains("engine name"));
         drop(here);
         assert!(receive_request(&there).unwrap().is_none());

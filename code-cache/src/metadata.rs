@@ -1,6 +1,7 @@
 //! What a file of compiled code says about itself.
 
 use serde::{Deserialize, Serialize};
+use ssr_wasm::carried::attach::Engines;
 use ssr_wasm::compile::{self, Compiled};
 use ssr_wasm::detect::Kind;
 use ssr_wasm::interrupt::Interruption;
@@ -64,9 +65,12 @@ impl EntryMetadata {
         all.find(|target| target.name() == self.target)
     }
 
-    /// Whether this version's engine made the code (for [`Target::Host`]: on a machine
+    /// Whether this program carries the engine, or this version's compiler made the code (for [`Target::Host`]: on a machine
     /// like this one).
     pub fn is_current(&self) -> bool {
+        if Engines::of_this_program().is_some_and(|engines| engines.with_id(&self.key.engine).is_some()) {
+            return true;
+        }
         let limit = self.render_memory_limit.unwrap_or(DEFAULT_RENDER_MEMORY_LIMIT);
         let engine = self.target().and_then(|target| compile::compatibility(target, limit).ok());
         engine.is_some_and(|engine| engine == self.key.engine)

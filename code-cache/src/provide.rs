@@ -2,7 +2,10 @@
 
 use std::io;
 
-use ssr_wasm::compile::{self, CompileError};
+use ssr_wasm::carried::attach::{CarriedEngine, Engines};
+use ssr_wasm::carried::text::SharedText;
+use ssr_wasm::compile::{self, CARRIED, CompileError};
+use ssr_wasm::detect::{self, Kind};
 use ssr_wasm::target::Target;
 
 use crate::cache::{CacheError, Code, CodeCache, Failure, Remembered};
@@ -68,6 +71,22 @@ impl CompileRequest<'_> {
         Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code))
     }
 
+    /// The module's code if it is a site whose engine this program carries: nothing is compiled.
+    fn on_carried_engine(&self) -> io::Result<Option<(Described, SharedText)>> {
+        let Some(engines) = Engines::of_this_program() else { return Ok(None) };
+        let Ok(kind @ Kind::Site(_)) = detect::check(self.module) else { return Ok(None) };
+        let Some((engine, artifact)) = engines.artifact(self.module)? else { return Ok(None) };
+        let metadata = EntryMetadata {
+            key: Key { module: digest(self.module), engine: engine.id.clone() },
+            name: self.name.to_owned(),
+            target: engine.target.clone(),
+            render_memory_limit: None,
+            interruption: CARRIED,
+            kind,
+        };
+        Ok(Some(((metadata, artifact), read_only_text(engines, engine)?)))
+    }
+
     /// Whether code that another process has made is what this request is for.
     pub fn fits(&self, metadata: &EntryMetadata) -> Result<bool, CompileError> {
         let engines = host_engines(self.render_memory_limit)?;
@@ -78,9 +97,28 @@ impl CompileRequest<'_> {
 /// Finds code by the module's [`digest`]; `engines` are those that can load it, best
 /// first.
 pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut Vec<String>) -> Option<Code> {
-    engines
-        .iter()
-        .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
+    let key = |engine: &str| Key { module: module.to_owned(), engine: engine.to_owned() };
+    let compiled = engines.iter().find_map(|engine| cache.find(&key(engine), warnings));
+    compiled.or_else(|| {
+        let engines = Engines::of_this_program()?;
+        let mut code = engines.ids().find_map(|id| cache.find(&key(id), warnings))?;
+        match read_only_text(engines, engines.with_id(&code.metadata.key.engine)?) {
+            Ok(text) => code.text = Some(text),
+            Err(error) => {
+                warnings.push(format!("cannot use the engines that the shim carries: {error}"));
+                return None;
+            }
+        }
+        Some(code)
+    })
+}
+
+/// An engine's machine code, in a file that nobody who gets it can change.
+fn read_only_text(engines: &Engines, engine: &CarriedEngine) -> io::Result<SharedText> {
+    let text = engines.text(engine)?;
+    let (program, offset, length) = text.place();
+    let (file, offset) = ReadOnlyFile::of_part(program, offset, length)?;
+    Ok(SharedText::new(file.into_file(), offset, length))
 }
 
 /// Finds out whether a module did not compile before; `engines` as for [`find`].
@@ -146,7 +184,7 @@ pub fn provide(
     let module = digest(request.module);
     let turn = cache.and_then(|cache| cache.wait_for_turn(&module).map(|turn| (cache, turn)));
     let turn = turn.map_err(&mut without).ok();
-    if let Some((cache, turn)) = &turn {
+    if let Some((cache, _)) = &turn {
         // Another process may have compiled it while this one waited.
         if let Some(code) = find_for(cache, request, Target::Host, &mut Vec::new())? {
             return Ok(code);
@@ -154,9 +192,17 @@ pub fn provide(
         if let Some(failure) = find_failure(cache, &module, &host_engines(request.render_memory_limit)?) {
             return Err(CompileError::Module(failure.explain()));
         }
-        turn.wait_for_slot()?;
     }
-    let compiled = compile(request);
+    let (compiled, text) = match request.on_carried_engine() {
+        Ok(Some((described, text))) => (Ok(described), Some(text)),
+        unusable => {
+            if let Err(error) = unusable {
+                log::warn!("cannot use the engines that the shim carries: {error}");
+            }
+            turn.as_ref().map(|(_, turn)| turn.wait_for_slot()).transpose()?;
+            (compile(request), None)
+        }
+    };
     let failed = match &compiled {
         Err(AttemptError::Module(reason)) => Some((reason, false)),
         Err(AttemptError::Exhausted(reason)) => Some((reason, true)),
@@ -172,7 +218,7 @@ pub fn provide(
         Some(file) => ReadOnlyFile::of(&file)?,
         None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
     };
-    Ok(Code { file, metadata, compiled: true, warnings, notes })
+    Ok(Code { file, metadata, compiled: text.is_none(), text, warnings, notes })
 }
 
 /// Finds a module's code for a target in the cache, or compiles it and adds it. Calls
@@ -192,7 +238,7 @@ pub fn add(
     compiling();
     let (metadata, code) = request.compile(target).map_err(CompileError::from)?;
     let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
-    Ok(Code { file, metadata, compiled: true, warnings, notes: Vec::new() })
+    Ok(Code { file, metadata, text: None, compiled: true, warnings, notes: Vec::new() })
 }
 
 #[cfg(test)]

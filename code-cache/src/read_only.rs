@@ -7,8 +7,9 @@
 
 use std::ffi::CStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Seek as _};
+use std::io::{self, Seek as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::FileExt as _;
 
 /// A file that nobody who gets its descriptor can change: it is seen through a read-only
 /// mount of its own, or it is a sealed copy in memory.
@@ -28,6 +29,20 @@ impl ReadOnlyFile {
                 Self::copy_of(file)
             }
         }
+    }
+
+    /// The same of a part of `file`, in bytes. Returns where the part begins in it: a copy has
+    /// nothing else.
+    pub fn of_part(file: &File, offset: u64, length: usize) -> io::Result<(Self, u64)> {
+        if let Ok(mounted) = Self::through_mount(file) {
+            return Ok((mounted, offset));
+        }
+        let copy = Self::in_memory(|copy| {
+            let mut part = vec![0; length];
+            file.read_exact_at(&mut part, offset)?;
+            copy.write_all(&part)
+        });
+        Ok((copy?, 0))
     }
 
     /// A file in memory with what `write` writes.

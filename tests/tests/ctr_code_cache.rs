@@ -37,7 +37,7 @@ fn mount_cache(containerd: &Containerd, options: &str) -> String {
 #[test]
 fn a_module_is_compiled_once_for_all_containers_and_all_starts() {
     let containerd = Containerd::start();
-    let image = Image::from_fixture("site.js");
+    let image = Image::to_compile("site.js");
     let containers: Vec<_> = (0..5).map(|_| containerd.container(&image)).collect();
     thread::scope(|scope| {
         for container in containers {
@@ -58,7 +58,7 @@ fn a_module_is_compiled_once_for_all_containers_and_all_starts() {
 #[test]
 fn only_root_can_access_the_cache() {
     let containerd = Containerd::start();
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     for path in [containerd.code_cache(), only_file(&containerd)] {
         let metadata = path.metadata().unwrap();
         assert_eq!((metadata.uid(), metadata.mode() & 0o077), (0, 0), "{}", path.display());
@@ -68,8 +68,8 @@ fn only_root_can_access_the_cache() {
 #[test]
 fn each_module_has_its_own_code() {
     let containerd = Containerd::start();
-    serve_and_stop(containerd.site().start());
-    let mut other = Image::from_fixture("site.js").module();
+    serve_and_stop(containerd.site_to_compile().start());
+    let mut other = Image::to_compile("site.js").module();
     // A custom section called "x", which changes nothing but the digest.
     other.extend([0, 2, 1, b'x']);
     serve_and_stop(containerd.container(&Image::from_module(&other)).start());
@@ -79,7 +79,7 @@ fn each_module_has_its_own_code() {
 #[test]
 fn a_damaged_or_foreign_file_is_replaced_with_a_warning() {
     let containerd = Containerd::start();
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     let path = only_file(&containerd);
     let good = fs::read(&path).unwrap();
     let mut flipped = good.clone();
@@ -94,19 +94,19 @@ fn a_damaged_or_foreign_file_is_replaced_with_a_warning() {
         ),
     ] {
         fs::write(&path, bytes).unwrap();
-        let log = serve_and_stop(containerd.site().start());
+        let log = serve_and_stop(containerd.site_to_compile().start());
         assert!(log.contains(path.to_str().unwrap()) && log.contains(reason), "{log}");
         assert_eq!(fs::read(&path).unwrap(), good);
-        assert!(!serve_and_stop(containerd.site().start()).contains("warn"));
+        assert!(!serve_and_stop(containerd.site_to_compile().start()).contains("warn"));
     }
 }
 
 #[test]
 fn code_under_another_modules_name_is_not_used() {
     let containerd = Containerd::start();
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     let site = only_file(&containerd);
-    let mut other = Image::from_fixture("site.js").module();
+    let mut other = Image::to_compile("site.js").module();
     other.extend([0, 2, 1, b'x']);
     let other = Image::from_module(&other);
     serve_and_stop(containerd.container(&other).start());
@@ -121,7 +121,7 @@ fn a_directory_that_others_can_write_to_is_not_trusted() {
     let containerd = Containerd::start();
     fs::create_dir_all(containerd.code_cache()).unwrap();
     fs::set_permissions(containerd.code_cache(), Permissions::from_mode(0o777)).unwrap();
-    let log = serve_and_stop(containerd.site().start());
+    let log = serve_and_stop(containerd.site_to_compile().start());
     assert!(log.contains("running without the code cache") && log.contains("cannot be trusted"), "{log}");
     assert_eq!(containerd.cached_code(), Vec::<PathBuf>::new());
 }
@@ -130,7 +130,7 @@ fn a_directory_that_others_can_write_to_is_not_trusted() {
 fn sites_run_without_the_cache_on_a_full_disk_and_log_it() {
     let containerd = Containerd::start();
     let dir = mount_cache(&containerd, "size=64k,mode=700");
-    let log = serve_and_stop(containerd.site().start());
+    let log = serve_and_stop(containerd.site_to_compile().start());
     assert!(log.contains("running without the code cache") && log.contains("No space left"), "{log}");
     shell::run(&mut containerd.inside(["umount", &dir])).success();
     containerd.assert_clean();
@@ -140,10 +140,10 @@ fn sites_run_without_the_cache_on_a_full_disk_and_log_it() {
 fn a_read_only_cache_is_used_but_not_added_to() {
     let containerd = Containerd::start();
     let dir = mount_cache(&containerd, "mode=700");
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     shell::run(&mut containerd.inside(["mount", "-o", "remount,ro", &dir])).success();
-    assert!(!serve_and_stop(containerd.site().start()).contains("warn"));
-    let mut other = Image::from_fixture("site.js").module();
+    assert!(!serve_and_stop(containerd.site_to_compile().start()).contains("warn"));
+    let mut other = Image::to_compile("site.js").module();
     other.extend([0, 2, 1, b'x']);
     let log = serve_and_stop(containerd.container(&Image::from_module(&other)).start());
     assert!(log.contains("running without the code cache") && log.contains("Read-only"), "{log}");
@@ -156,7 +156,7 @@ fn a_cache_mounted_noexec_works() {
     let containerd = Containerd::start();
     let dir = mount_cache(&containerd, "mode=700,noexec");
     for _ in 0..2 {
-        assert!(!serve_and_stop(containerd.site().start()).contains("warn"));
+        assert!(!serve_and_stop(containerd.site_to_compile().start()).contains("warn"));
     }
     assert_eq!(containerd.compilations(), 1, "{}", containerd.log());
     shell::run(&mut containerd.inside(["umount", &dir])).success();
@@ -166,7 +166,7 @@ fn a_cache_mounted_noexec_works() {
 #[test]
 fn the_least_recently_used_code_is_evicted() {
     let containerd = Containerd::start();
-    let module = Image::from_fixture("site.js").module();
+    let module = Image::to_compile("site.js").module();
     let image = |name: u8| Image::from_module(&[&module[..], &[0, 2, 1, name]].concat());
     let images = [image(b'a'), image(b'b'), image(b'c')];
     let serve = |image: &Image| {
@@ -175,7 +175,7 @@ fn the_least_recently_used_code_is_evicted() {
     };
     serve(&images[0]);
     // Two files fit.
-    let size = only_file(&containerd).metadata().unwrap().len();
+    let size = only_file(&containerd).metadata().unwrap().blocks() * 512;
     containerd.configure_node(&format!("[cache]\nsize = \"{}\"\n", size * 5 / 2));
     serve(&images[1]);
     serve(&images[0]);
@@ -205,12 +205,12 @@ fn the_nodes_configuration_moves_the_cache_and_its_errors_are_logged() {
     let containerd = Containerd::start();
     let elsewhere = containerd.dir().join("elsewhere");
     containerd.configure_node(&format!("[cache]\ndirectory = \"{}\"\n", elsewhere.display()));
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     assert_eq!(containerd.cached_code(), Vec::<PathBuf>::new());
     let moved = fs::read_dir(&elsewhere).unwrap().flatten();
     assert_eq!(moved.filter(|entry| entry.path().extension().is_some()).count(), 1);
     containerd.configure_node("[cache]\nsize = \"plenty\"\n");
-    let log = serve_and_stop(containerd.site().start());
+    let log = serve_and_stop(containerd.site_to_compile().start());
     assert!(log.contains("running without the code cache") && log.contains("'plenty'"), "{log}");
 }
 
@@ -221,7 +221,7 @@ const SMALL: &str = "25165824";
 fn a_site_starts_and_serves_within_24_mib_on_a_cold_cache_too() {
     let containerd = Containerd::start();
     for compilations in [1, 1] {
-        let site = containerd.site().option("--memory-limit").option(SMALL).start();
+        let site = containerd.site_to_compile().option("--memory-limit").option(SMALL).start();
         for _ in 0..300 {
             assert_eq!(site.get("/number?n=7").status, 200, "{}", site.log());
         }
@@ -233,7 +233,7 @@ fn a_site_starts_and_serves_within_24_mib_on_a_cold_cache_too() {
 #[test]
 fn compiled_code_in_an_image_is_never_loaded() {
     let containerd = Containerd::start();
-    serve_and_stop(containerd.site().start());
+    serve_and_stop(containerd.site_to_compile().start());
     let path = only_file(&containerd);
     let code = fs::read(&path).unwrap();
     // Valid code, byte for byte what this node has compiled: after a module's header, and
@@ -257,7 +257,7 @@ fn compiled_code_in_an_image_is_never_loaded() {
     fs::write(&file, &code).unwrap();
     fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
     let mount = format!("type=bind,src={},dst=/ssr.wasm,options=bind:ro", file.display());
-    let exited = containerd.site().option("--mount").option(&mount).run();
+    let exited = containerd.site_to_compile().option("--mount").option(&mount).run();
     assert_ne!(exited.code, 0);
     assert!(exited.log.contains("exec format error"), "{}", exited.log);
     assert_eq!(fs::read(only_file(&containerd)).unwrap(), code);
@@ -266,7 +266,7 @@ fn compiled_code_in_an_image_is_never_loaded() {
 #[test]
 fn code_compiled_for_an_architecture_is_served() {
     let containerd = Containerd::start();
-    let image = Image::from_fixture("site.js");
+    let image = Image::to_compile("site.js");
     let mut add = under_test::ssr(["cache", "add", "--target"]);
     add.arg(if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" });
     shell::run(add.arg("--dir").arg(containerd.code_cache()).arg(image.path())).success();

@@ -211,7 +211,7 @@ fn cached(files: Vec<std::path::PathBuf>) -> Vec<(std::path::PathBuf, Vec<u8>)> 
 #[test]
 fn a_compiler_has_no_privileges_and_ends_with_its_container() {
     let containerd = Containerd::start();
-    let site = containerd.site().spawn();
+    let site = containerd.site_to_compile().spawn();
     let compiler = || {
         let processes = leaks::descendants(containerd.init_pid()).into_iter();
         let mut compilers = processes.filter(|pid| leaks::command(*pid).contains("/proc/self/exe compile "));

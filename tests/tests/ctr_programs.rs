@@ -291,7 +291,7 @@ fn a_component_answers_requests_beside_its_assets() {
     let own = site.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
     assert_eq!(site.get(&format!("/fetch?{own}")).body, "hello from the assets\n");
     assert!(site.get("/fetch?192.0.2.1").body.contains("HttpRequestDenied"));
-    assert!(site.log().contains("192.0.2.1:80 was refused: SSR_NETWORK"), "{}", site.log());
+    site.wait_for_log("192.0.2.1:80 was refused: SSR_NETWORK");
     // What goes wrong in one request is only that one's.
     for (path, status) in [("/trap", 500), ("/nothing", 500), ("/loop", 504), ("/sleep", 504)] {
         assert_eq!(site.get(path).status, status, "{path}");

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
+use crate::carried::attach::Engines;
 use crate::compile::{CompileError, CompiledCode};
 use crate::detect::{self, Kind};
 use crate::limits::Limits;
@@ -17,7 +18,8 @@ pub type CodeProvider = dyn FnMut(&str, &File, &Limits) -> Result<CompiledCode, 
 
 /// Where a module's compiled code comes from.
 pub enum CodeSource {
-    /// The module is compiled in this process.
+    /// The module is compiled in this process, unless it is a site whose engine this program
+    /// carries.
     Compile,
     /// The same, but these are its bytes: they are in no file.
     CompileBytes(Vec<u8>),
@@ -109,7 +111,13 @@ impl CodeSource {
                 announce(&name);
                 return Ok(Source { name, code: Code::Bytes(std::mem::take(bytes)) });
             }
-            Self::Compile => open(path)?,
+            Self::Compile => {
+                let module = open(path)?;
+                if let Some(code) = carried(&name, &module) {
+                    return Ok(Source { name, code: Code::Compiled(code) });
+                }
+                module
+            }
             Self::Provider(provide) => {
                 let module = open(path)?;
                 match provide(&name, &module, limits) {
@@ -125,6 +133,23 @@ impl CodeSource {
         announce(&name);
         let bytes = text::whole(&module).map_err(unreadable)?;
         Ok(Source { name, code: Code::Bytes(bytes) })
+    }
+}
+
+/// The code of a site whose engine this program carries.
+fn carried(name: &str, module: &File) -> Option<CompiledCode> {
+    let engines = Engines::of_this_program()?;
+    let code = text::whole(module).and_then(|bytes| engines.code(&bytes));
+    match code {
+        Ok(Some((engine, code))) => {
+            log::debug!("{name} runs on the machine code of the engine {}", engine.version);
+            Some(code)
+        }
+        Ok(None) => None,
+        Err(error) => {
+            log::warn!("cannot use the engines that this program carries: {error}");
+            None
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::io;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::carried::text::SharedText;
 use crate::detect::{self, Kind};
 use crate::engine::{self, Form};
 use crate::interrupt::Interruption;
@@ -24,6 +25,9 @@ pub struct Compiled {
     pub kind: Kind,
 }
 
+/// How renders of the engines that programs carry are interrupted.
+pub const CARRIED: Interruption = Interruption::Signal;
+
 /// Compiled code in a file that can be mapped.
 #[derive(Debug)]
 pub struct CompiledCode {
@@ -31,6 +35,8 @@ pub struct CompiledCode {
     pub file: File,
     /// How its renders are to be interrupted.
     pub interruption: Interruption,
+    /// Its machine code, if that is not in the file.
+    pub text: Option<SharedText>,
 }
 
 /// Why there is no compiled code for a module.
@@ -74,6 +80,22 @@ pub fn compile(
     Ok(Compiled { code, engine, interruption, kind })
 }
 
+/// Compiles an engine that programs carry, as [`crate::carried`] describes. The error says what is
+/// wrong.
+pub(crate) fn compile_engine(
+    module: &[u8],
+    target: Target,
+    render_memory_limit: usize,
+) -> Result<Vec<u8>, String> {
+    let engine = engine::for_compiling(target, Form::Module, CARRIED, render_memory_limit);
+    let code = engine.and_then(|engine| engine.precompile_module(module));
+    let code = code.map_err(|error| format!("it does not compile: {error:#}"))?;
+    if !CARRIED.suits(&code) {
+        return Err("its renders could not be interrupted".to_owned());
+    }
+    Ok(code)
+}
+
 /// Why a module does not compile, and what to do.
 pub fn does_not_compile(error: &wasmtime::Error, kind: &Kind) -> String {
     let advice = if matches!(kind, Kind::Site(_)) { "; build it again with `ssr build`" } else { "" };
@@ -101,7 +123,7 @@ pub fn compatibility(target: Target, render_memory_limit: usize) -> wasmtime::Re
 fn preferred(target: Target) -> Interruption {
     match target {
         Target::Host => Interruption::cheapest(),
-        Target::X86_64 | Target::Arm64 => Interruption::Signal,
+        Target::X86_64 | Target::X86_64V3 | Target::Arm64 => Interruption::Signal,
         Target::Arm => Interruption::Epoch,
     }
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt as _;
 use serde::{Deserialize, Serialize};
 use wasmparser::{
     BinaryReader, BinaryReaderError, ComponentExportSectionReader, ComponentImportSectionReader,
-    ImportSectionReader, Parser,
+    ImportSectionReader, Parser, Payload,
 };
 use wasmtime::Module;
 
@@ -84,6 +84,16 @@ pub fn check(bytes: &[u8]) -> Result<Kind, String> {
         payload.map_err(damaged)?;
     }
     Ok(kind)
+}
+
+/// The names of what a core module exports, as far as they can be read.
+pub fn exports(module: &[u8]) -> Vec<String> {
+    let mut payloads = Parser::new(0).parse_all(module).filter_map(Result::ok);
+    let section = payloads.find_map(|payload| match payload {
+        Payload::ExportSection(exports) => Some(exports),
+        _ => None,
+    });
+    section.into_iter().flatten().filter_map(Result::ok).map(|export| export.name.to_owned()).collect()
 }
 
 /// The plugin that a dynamically linked Javy module needs, by the name that it imports.

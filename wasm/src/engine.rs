@@ -8,6 +8,7 @@ use wasmtime::{
     Config, CustomCodeMemory, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result,
 };
 
+use crate::carried::text::SharedText;
 use crate::interrupt::Interruption;
 use crate::limits::{DEFAULT_RENDER_MEMORY_LIMIT, Limits};
 use crate::target::Target;
@@ -49,10 +50,17 @@ pub enum Form {
     Component,
 }
 
-/// The engine that runs renders on this machine.
-pub fn for_rendering(interruption: Interruption, limits: &Limits) -> Result<Engine> {
+/// The engine that runs renders on this machine, of modules whose machine code is `text`, or their
+/// own.
+pub fn for_rendering(
+    interruption: Interruption,
+    limits: &Limits,
+    text: Option<SharedText>,
+) -> Result<Engine> {
     let pool = Allocation::Pool { slots: limits.render_threads };
-    Engine::new(&config(Target::Host, Form::Module, interruption, limits.render_memory_limit, pool)?)
+    let mut config = config(Target::Host, Form::Module, interruption, limits.render_memory_limit, pool)?;
+    config.with_custom_code_memory(text.map(|text| Arc::new(text) as Arc<dyn CustomCodeMemory>));
+    Engine::new(&config)
 }
 
 /// The engine that runs programs and components that answer requests.
@@ -123,6 +131,10 @@ fn config(
     let mut config = Config::new();
     if let Some(triple) = target.triple() {
         config.target(triple)?;
+    }
+    for feature in target.features() {
+        // SAFETY: wasmtime notes it in the code, and loads that only where the processor has it.
+        unsafe { config.cranelift_flag_enable(feature) };
     }
     config.wasm_backtrace_max_frames(None);
     // Only needed to tell where in the module a trap was.

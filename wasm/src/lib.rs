@@ -6,6 +6,7 @@
 //! [`abi`] is the contract between a site and the host.
 
 pub mod abi;
+pub mod carried;
 pub mod code_source;
 pub mod compile;
 pub mod detect;

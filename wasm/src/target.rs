@@ -7,6 +7,8 @@ pub enum Target {
     Host,
     /// Any x86-64 processor.
     X86_64,
+    /// An x86-64 processor of the level v3 (Haswell of 2013, Zen, and later).
+    X86_64V3,
     /// Any 64-bit ARM processor.
     Arm64,
     /// Any 32-bit processor, as wasmtime's portable bytecode (Pulley).
@@ -30,6 +32,41 @@ impl Target {
         }
     }
 
+    /// The targets of the engines that this machine runs, best first.
+    pub fn carried() -> &'static [Self] {
+        #[cfg(target_arch = "x86_64")]
+        if is_v3() {
+            return &[Self::X86_64V3, Self::X86_64];
+        }
+        match Self::of_host() {
+            Some(Self::X86_64) => &[Self::X86_64],
+            Some(Self::Arm64) => &[Self::Arm64],
+            _ => &[],
+        }
+    }
+
+    /// Cranelift's names of the instructions that it may use besides the ones that every processor
+    /// of the kind has (x86-64 psABI, table 3.1).
+    pub(crate) const fn features(self) -> &'static [&'static str] {
+        match self {
+            Self::X86_64V3 => &[
+                "has_cmpxchg16b",
+                "has_sse3",
+                "has_ssse3",
+                "has_sse41",
+                "has_sse42",
+                "has_popcnt",
+                "has_avx",
+                "has_avx2",
+                "has_fma",
+                "has_bmi1",
+                "has_bmi2",
+                "has_lzcnt",
+            ],
+            _ => &[],
+        }
+    }
+
     /// The name people use, which is that of the container platform.
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,6 +74,7 @@ impl Target {
             Self::Host if cfg!(target_pointer_width = "32") => Self::Arm.name(),
             Self::Host => "this machine",
             Self::X86_64 => "amd64",
+            Self::X86_64V3 => "amd64-v3",
             Self::Arm64 => "arm64",
             Self::Arm => "arm",
         }
@@ -49,7 +87,7 @@ impl Target {
             Self::Host if cfg!(target_pointer_width = "32") => Some("pulley32"),
             Self::Host => None,
             // Compiled code does not depend on the C library.
-            Self::X86_64 => Some("x86_64-unknown-linux-gnu"),
+            Self::X86_64 | Self::X86_64V3 => Some("x86_64-unknown-linux-gnu"),
             Self::Arm64 => Some("aarch64-unknown-linux-gnu"),
             Self::Arm => Some("pulley32"),
         }
@@ -60,4 +98,18 @@ impl Target {
     pub fn is_32_bit(self) -> bool {
         self.triple() == Some("pulley32")
     }
+}
+
+/// Whether this processor has all of [`Target::X86_64V3`].
+#[cfg(target_arch = "x86_64")]
+fn is_v3() -> bool {
+    use std::arch::is_x86_feature_detected as has;
+    has!("cmpxchg16b")
+        && has!("sse4.2")
+        && has!("popcnt")
+        && has!("avx2")
+        && has!("fma")
+        && has!("bmi1")
+        && has!("bmi2")
+        && has!("lzcnt")
 }

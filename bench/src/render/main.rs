@@ -28,6 +28,9 @@ struct Args {
     /// The module, built by `ssr build`
     #[arg(long)]
     wasm: PathBuf,
+    /// The engine's module, of which `ssr build` made the site's
+    #[arg(long)]
+    engine: PathBuf,
     /// The module of another version of `ssr build`, from the same bundle: adds a column
     #[arg(long, value_name = "LABEL=FILE", value_parser = labelled)]
     compare: Vec<(String, PathBuf)>,
@@ -74,7 +77,8 @@ fn renderers(args: &Args) -> Result<Vec<(String, Box<dyn Renderer>)>> {
     let native = Native::new(&read(&args.entry)?, &read(&args.template)?)?;
     let mut renderers: Vec<(String, Box<dyn Renderer>)> = vec![
         ("native QuickJS".to_owned(), Box::new(native)),
-        ("ours".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
+        ("ours".to_owned(), Box::new(Wasm::carried(&wasm, &read(&args.engine)?)?)),
+        ("ours, compiled for this processor".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
     ];
     for (label, file) in &args.compare {
         let other = Wasm::new(&read(file)?, Interruption::Signal).with_context(|| label.clone())?;

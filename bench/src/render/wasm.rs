@@ -1,11 +1,16 @@
 //! Our module: a fresh instance for each render.
 
-use anyhow::{Result, bail};
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result, bail};
 use ssr_wasm::abi::response::{ResponsePart, ResponseSink};
+use ssr_wasm::carried::attach::{CompiledEngine, Engines, attach};
+use ssr_wasm::compile::{CARRIED, CompiledCode};
 use ssr_wasm::guests::Guest as _;
 use ssr_wasm::guests::snapshot::Site;
 use ssr_wasm::interrupt::Interruption;
 use ssr_wasm::limits::Limits;
+use ssr_wasm::target::Target;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
@@ -19,10 +24,30 @@ pub struct Wasm {
 
 impl Wasm {
     pub fn new(wasm: &[u8], interruption: Interruption) -> Result<Self> {
-        let limits = Limits { render_threads: 1, ..Limits::default() };
-        let site = Site::compile_for("ssr.wasm", wasm, &limits, interruption)?;
+        Self::of(Site::compile_for("ssr.wasm", wasm, &limits(), interruption)?)
+    }
+
+    /// The same on the machine code of its release's engine.
+    pub fn carried(wasm: &[u8], engine: &[u8]) -> Result<Self> {
+        let mut program = tempfile::tempfile()?;
+        let targets = Target::carried().iter();
+        let engines = targets.map(|target| CompiledEngine::compile(engine, "bench", *target));
+        attach(&mut program, engines.collect::<Result<_, _>>()?)?;
+        let engines = Engines::of(program)?.context("no engine for this machine")?;
+        let (engine, artifact) = engines.artifact(wasm)?.context("the module is of another engine")?;
+        let mut file = tempfile::tempfile()?;
+        file.write_all(&artifact)?;
+        let code = CompiledCode { file, interruption: CARRIED, text: Some(engines.text(engine)?) };
+        Self::of(Site::load("ssr.wasm", code, &limits())?)
+    }
+
+    fn of(site: Site) -> Result<Self> {
         Ok(Self { site, runtime: Builder::new_current_thread().build()? })
     }
+}
+
+fn limits() -> Limits {
+    Limits { render_threads: 1, ..Limits::default() }
 }
 
 impl Renderer for Wasm {

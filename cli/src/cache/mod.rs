@@ -5,7 +5,7 @@ mod export;
 mod image;
 mod import;
 mod key;
-mod list;
+pub mod list;
 mod place;
 
 use std::path::PathBuf;

@@ -12,14 +12,26 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+/// The `ssr` under test: the one that `SSR_UNDER_TEST` names, such as one that carries engines, or
+/// else cargo's.
+pub fn binary() -> PathBuf {
+    std::env::var_os("SSR_UNDER_TEST").map_or_else(|| env!("CARGO_BIN_EXE_ssr").into(), PathBuf::from)
+}
+
 /// Runs `ssr` in `directory`.
 pub fn ssr(directory: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_ssr")).current_dir(directory).args(args).output().unwrap()
+    Command::new(binary()).current_dir(directory).args(args).output().unwrap()
 }
 
 /// What a command wrote to standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a command that must not fail wrote to standard output.
+pub fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{}", stderr(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Builds `directory`/entry.js into ssr.wasm.
@@ -85,7 +97,7 @@ impl Server {
         }
         std::fs::create_dir_all(directory.path().join("dist")).unwrap();
         build(directory.path(), source);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ssr"))
+        let mut child = Command::new(binary())
             .current_dir(directory.path())
             .args(["serve", "ssr.wasm", "dist", "--listen", "127.0.0.1:0"])
             .args(flags)

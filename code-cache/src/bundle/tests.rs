@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Cursor;
 
 use ssr_wasm::compile;
 use ssr_wasm::engine;
@@ -15,9 +16,9 @@ fn compiled(target: Target) -> (EntryMetadata, Vec<u8>) {
 }
 
 fn entry_of(metadata: &EntryMetadata, code: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let mut bytes = Cursor::new(Vec::new());
     entry::write(&mut bytes, metadata, code).unwrap();
-    bytes
+    bytes.into_inner()
 }
 
 fn entry_for(target: Target) -> Vec<u8> {
@@ -52,9 +53,12 @@ fn imported_code_is_found_like_code_compiled_here() {
     let mut warnings = Vec::new();
     let code = provide::find(&cache, &digest(&site()), &engines, &mut warnings).unwrap();
     assert_eq!((entry::check(&mut code.file.as_file()).unwrap(), warnings.len()), (compiled(here).0, 0));
-    let engine =
-        engine::for_rendering(code.metadata.interruption, &Limits { render_threads: 1, ..Limits::default() })
-            .unwrap();
+    let engine = engine::for_rendering(
+        code.metadata.interruption,
+        &Limits { render_threads: 1, ..Limits::default() },
+        None,
+    )
+    .unwrap();
     // SAFETY: the code was compiled a moment ago.
     unsafe { wasmtime::Module::deserialize_open_file(&engine, code.file.into_file()) }.unwrap();
 }

@@ -23,6 +23,8 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use ssr_wasm::carried::text::SharedText;
+
 use crate::entry;
 use crate::metadata::{EntryMetadata, Key};
 use crate::read_only::ReadOnlyFile;
@@ -44,6 +46,9 @@ pub struct Code {
     pub file: ReadOnlyFile,
     /// What it is.
     pub metadata: EntryMetadata,
+    /// Its machine code, if that is not in the file: that of an engine which the process that
+    /// provides it carries.
+    pub text: Option<SharedText>,
     /// Whether it was compiled just now.
     pub compiled: bool,
     /// What the site's operator should know, such as why the code was not cached.
@@ -135,7 +140,7 @@ impl CodeCache {
         let _ = file.set_modified(SystemTime::now());
         self.hold(&path);
         let file = ReadOnlyFile::of(&file).ok()?;
-        Some(Code { file, metadata, compiled: false, warnings: Vec::new(), notes: Vec::new() })
+        Some(Code { file, metadata, text: None, compiled: false, warnings: Vec::new(), notes: Vec::new() })
     }
 
     /// Notes that this cache's namespace uses a file.
@@ -204,9 +209,13 @@ impl CodeCache {
     }
 }
 
-/// Bytes of disk space for a file of a size in bytes, which has so many blocks of 512 bytes.
+/// Bytes of disk space for a file of a size in bytes, which has so many blocks of 512 bytes. It
+/// may have holes; without blocks it has not been written yet.
 fn disk_size(size: u64, blocks: u64) -> u64 {
-    let content = size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX).max(blocks.saturating_mul(512));
+    let content = match blocks {
+        0 => size.checked_next_multiple_of(BLOCK).unwrap_or(u64::MAX),
+        blocks => blocks.saturating_mul(512),
+    };
     content.saturating_add(BLOCK)
 }
 

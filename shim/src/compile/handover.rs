@@ -20,13 +20,19 @@ pub fn code_source() -> CodeSource {
     let socket = unsafe { OwnedFd::from_raw_fd(CODE_SOCKET) };
     CodeSource::Provider(Box::new(move |name, module, limits| {
         let request = Request::new(name, limits.render_memory_limit)?;
-        let Code { file, metadata, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
+        let Code { file, metadata, text, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
         for warning in warnings {
             log::warn!("{warning}");
         }
         for note in notes {
             log::info!("{note}");
         }
-        Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption })
+        let how = if text.is_some() {
+            "the machine code of an engine that the shim carries"
+        } else {
+            "compiled code"
+        };
+        log::debug!("{name} runs on {how}");
+        Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption, text })
     }))
 }

@@ -23,6 +23,11 @@ impl Containerd {
         Run::new(self, self.site_image())
     }
 
+    /// The same of a module that has to be compiled.
+    pub fn site_to_compile(&self) -> Run<'_> {
+        Run::new(self, self.site_image_to_compile())
+    }
+
     /// A container of the tests' Linux image that runs a command.
     pub fn linux<'s>(&self, args: impl IntoIterator<Item = &'s str>) -> Run<'_> {
         Run::new(self, self.linux_image()).args(args)

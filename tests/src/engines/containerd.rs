@@ -54,6 +54,7 @@ pub struct Containerd {
     /// Whether its directories can be seen in its mount namespace only.
     on_disks: bool,
     site: OnceLock<Image>,
+    site_to_compile: OnceLock<Image>,
     linux: OnceLock<Image>,
 }
 
@@ -143,6 +144,7 @@ impl Containerd {
             mounts: Vec::new(),
             on_disks: !disks.is_empty(),
             site: OnceLock::new(),
+            site_to_compile: OnceLock::new(),
             linux: OnceLock::new(),
         };
         containerd.wait_until_it_answers();
@@ -194,6 +196,11 @@ impl Containerd {
     /// The tests' site, imported.
     pub fn site_image(&self) -> &Image {
         self.site.get_or_init(|| self.imported(Image::from_fixture("site.js")))
+    }
+
+    /// The same of an engine that the shim does not carry, imported.
+    pub fn site_image_to_compile(&self) -> &Image {
+        self.site_to_compile.get_or_init(|| self.imported(Image::to_compile("site.js")))
     }
 
     /// An ordinary Linux image, imported.

@@ -260,7 +260,7 @@ impl<'a> Load<'a> {
 /// A site that listens on a port.
 pub fn site(containerd: &Containerd, port: u16) -> Run<'_> {
     match under_test::is_ours() {
-        true => containerd.site().env("SSR_LISTEN", &format!("127.0.0.1:{port}")),
+        true => containerd.site_to_compile().env("SSR_LISTEN", &format!("127.0.0.1:{port}")),
         false => containerd.linux(["sh", "-c", HTTPD]).env("PORT", &port.to_string()),
     }
 }

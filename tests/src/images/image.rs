@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::linux;
 use super::oci_archive::{self, Layer, TAR_LAYER};
+use super::other_engine::of_another_engine;
 use crate::shell::{self, Output};
 use crate::under_test::{repository, ssr};
 
@@ -39,6 +40,11 @@ impl Image {
         let mut build = ssr(["build"]);
         shell::run_within(build.arg(entry).arg("-o").arg(&module), BUILD_TIMEOUT).success();
         Self::pack(dir)
+    }
+
+    /// The same of an engine that the shim does not carry, so that it has to be compiled.
+    pub fn to_compile(fixture: &str) -> Self {
+        Self::from_module(&of_another_engine(&Self::from_fixture(fixture).module()))
     }
 
     /// An image with these bytes as its module.

@@ -3,6 +3,7 @@
 mod image;
 mod linux;
 mod oci_archive;
+mod other_engine;
 mod program;
 
 pub use image::{Image, USER};

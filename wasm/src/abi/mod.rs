@@ -1,6 +1,7 @@
 //! The render ABI, from the host's side; docs/render-abi.md describes it.
 
 pub mod error;
+pub mod exports;
 pub mod imports;
 mod memory_budget;
 pub mod request;

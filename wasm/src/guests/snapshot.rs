@@ -12,6 +12,7 @@ use crate::abi::error::{RenderError, Stop};
 use crate::abi::imports;
 use crate::abi::response::ResponseSink;
 use crate::abi::state::GuestState;
+use crate::carried::text::SharedText;
 use crate::compile::{CompiledCode, does_not_compile};
 use crate::detect::{self, Kind};
 use crate::engine;
@@ -95,7 +96,7 @@ impl Site {
                 "it is a WebAssembly module but not a site: it was not made by `ssr build`".to_owned(),
             ));
         }
-        let engine = engine::for_rendering(interruption, limits).map_err(internal)?;
+        let engine = engine::for_rendering(interruption, limits, None).map_err(internal)?;
         let module = Module::from_binary(&engine, bytes)
             .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))?;
         let time_limit = TimeLimit::start(&engine, &[&module], interruption).map_err(no_clock_thread)?;
@@ -154,8 +155,10 @@ impl Guest for Site {
 
 impl LoadedModule {
     fn map(name: &str, code: &CompiledCode, limits: &Limits) -> Result<Self, LoadError> {
-        let file = code.file.try_clone().map_err(|error| LoadError::Internal(error.to_string()))?;
-        let engine = engine::for_rendering(code.interruption, limits).map_err(internal)?;
+        let no_file = |error: std::io::Error| LoadError::Internal(error.to_string());
+        let file = code.file.try_clone().map_err(no_file)?;
+        let text = code.text.as_ref().map(SharedText::try_clone).transpose().map_err(no_file)?;
+        let engine = engine::for_rendering(code.interruption, limits, text).map_err(internal)?;
         // SAFETY: the file was written by this binary's own compiler and reached this process
         // by way of a directory that only the node's administrator can write to.
         let module = unsafe { Module::deserialize_open_file(&engine, file) }.map_err(internal)?;

@@ -1,0 +1,87 @@
+//! `ssr engine attach`: puts compiled engines into programs, when a release is built.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use clap::{Args, Subcommand};
+use ssr_wasm::carried::attach::{CompiledEngine, attach};
+use ssr_wasm::target::Target;
+
+use crate::output::atomic_file::AtomicFile;
+
+/// Manage the engines that programs carry.
+#[derive(Args)]
+pub struct EngineArgs {
+    #[command(subcommand)]
+    command: EngineCommand,
+}
+
+#[derive(Subcommand)]
+enum EngineCommand {
+    /// Compile engines, and put them into copies of ssr and the shim: sites made of them are never
+    /// compiled
+    Attach(AttachArgs),
+}
+
+#[derive(Args)]
+struct AttachArgs {
+    /// The programs
+    #[arg(required = true)]
+    programs: Vec<PathBuf>,
+    /// An engine's module, with the release that it is of
+    #[arg(long = "engine", value_name = "VERSION=FILE", required = true, value_parser = versioned)]
+    engines: Vec<(String, PathBuf)>,
+    /// The directory of the copies
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+fn versioned(argument: &str) -> Result<(String, PathBuf), String> {
+    let (version, file) = argument.split_once('=').ok_or("expected VERSION=FILE")?;
+    Ok((version.to_owned(), file.into()))
+}
+
+pub fn run(args: &EngineArgs) -> Result<()> {
+    let EngineCommand::Attach(args) = &args.command;
+    for program in &args.programs {
+        let compiled = targets_of(program)?.iter().flat_map(|target| {
+            args.engines.iter().map(|(version, file)| {
+                let module = fs::read(file).with_context(|| format!("cannot read '{}'", file.display()))?;
+                CompiledEngine::compile(&module, version, *target)
+                    .with_context(|| format!("the engine '{}'", file.display()))
+            })
+        });
+        let compiled = compiled.collect::<Result<Vec<_>>>()?;
+        write(program, &args.output, compiled)
+            .with_context(|| format!("cannot put engines into '{}'", program.display()))?;
+    }
+    Ok(())
+}
+
+fn write(program: &Path, directory: &Path, engines: Vec<CompiledEngine>) -> io::Result<()> {
+    let name = program.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let mut output = AtomicFile::create(&directory.join(name))?;
+    io::copy(&mut File::open(program)?, output.file())?;
+    attach(output.file(), engines)?;
+    output.file().set_permissions(fs::Permissions::from_mode(0o755))?;
+    output.replace()
+}
+
+/// The targets of a program's engines, by the machine that it is for (ELF's `e_machine`).
+fn targets_of(program: &Path) -> Result<&'static [Target]> {
+    let mut head = [0; 20];
+    let read = File::open(program).and_then(|mut file| file.read_exact(&mut head));
+    read.with_context(|| format!("cannot read '{}'", program.display()))?;
+    let machine = u16::from_le_bytes([head[18], head[19]]);
+    match (head.starts_with(b"\x7fELF"), machine) {
+        (true, 62) => Ok(&[Target::X86_64V3, Target::X86_64]),
+        (true, 183) => Ok(&[Target::Arm64]),
+        _ => bail!(
+            "'{}' is no Linux program for amd64 or arm64: others cannot carry engines",
+            program.display()
+        ),
+    }
+}

@@ -1,0 +1,84 @@
+//! `ssr engine attach` and `ssr inspect`: sites of the engines that a program carries are not
+//! compiled.
+
+mod common;
+
+use std::fs;
+use std::process::Command;
+
+use common::{binary, build, ssr, stderr, stdout};
+
+const ENGINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/engine/engine.wasm");
+
+#[test]
+fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    build(dir, "export const render = () => '<p>hello';");
+    fs::create_dir_all(dir.join("none")).unwrap();
+    fs::create_dir_all(dir.join("with")).unwrap();
+    let program = binary();
+    let program = program.to_str().unwrap();
+    let attached =
+        ssr(dir, &["engine", "attach", program, "--engine", &format!("1.2.3={ENGINE}"), "-o", "with"]);
+    stdout(&attached);
+    let inspect = || {
+        let mut inspect = Command::new(dir.join("with/ssr"));
+        stdout(&inspect.current_dir(dir).args(["inspect", "ssr.wasm"]).output().unwrap())
+    };
+    let told = inspect();
+    assert!(told.contains("a site, built by ssr") && told.contains("of release 1.2.3"), "{told}");
+    assert!(told.contains("nothing is compiled") && told.contains("memory, ssr_input, ssr_render"), "{told}");
+    // A module that is not of it: one more custom section changes nothing, one more type does.
+    let site = fs::read(dir.join("ssr.wasm")).unwrap();
+    fs::write(dir.join("ssr.wasm"), [&site[..], &[0, 2, 1, b'x']].concat()).unwrap();
+    assert_eq!(told.lines().nth(2), inspect().lines().nth(2));
+    fs::write(dir.join("ssr.wasm"), [&site[..8], &[1, 4, 1, 0x60, 0, 0], &site[8..]].concat()).unwrap();
+    let told = inspect();
+    assert!(!told.contains("carries: nothing is compiled"), "{told}");
+    // The same program and engine give the same bytes.
+    let again =
+        ssr(dir, &["engine", "attach", "with/ssr", "--engine", &format!("1.2.3={ENGINE}"), "-o", "none"]);
+    stdout(&again);
+    assert!(fs::read(dir.join("with/ssr")).unwrap() == fs::read(dir.join("none/ssr")).unwrap());
+}
+
+#[test]
+fn what_cannot_carry_an_engine_or_is_none_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    fs::write(dir.join("script"), "#!/bin/sh\necho a script that is long enough\n").unwrap();
+    fs::write(dir.join("short"), "x").unwrap();
+    fs::write(dir.join("other.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let program = binary();
+    let program = program.to_str().unwrap();
+    let engine = format!("1={ENGINE}");
+    for (program, engine, says) in [
+        ("script", &*engine, "'script' is no Linux program for amd64 or arm64"),
+        ("short", &engine, "cannot read 'short'"),
+        ("missing", &engine, "cannot read 'missing'"),
+        (program, "1=missing.wasm", "cannot read 'missing.wasm'"),
+        (program, "1=other.wasm", "'other.wasm': the engine's module is none whose memory can be replaced"),
+        (program, "other.wasm", "expected VERSION=FILE"),
+    ] {
+        let refused = ssr(dir, &["engine", "attach", program, "--engine", engine, "-o", "."]);
+        assert!(!refused.status.success() && stderr(&refused).contains(says), "{}", stderr(&refused));
+    }
+    let left: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(left.len(), 3, "{left:?}");
+}
+
+#[test]
+fn what_is_no_module_is_no_site_and_a_program_is_told_from_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    fs::write(dir.join("text"), "hello").unwrap();
+    fs::write(dir.join("hello.wat"), r#"(module (func (export "_start")) (memory (export "memory") 1))"#)
+        .unwrap();
+    let told = stdout(&ssr(dir, &["inspect", "hello.wat"]));
+    assert!(told.contains("a program") && told.contains("exports   _start, memory"), "{told}");
+    for (file, says) in [("text", "not a WebAssembly module"), ("missing", "'missing'")] {
+        let refused = ssr(dir, &["inspect", file]);
+        assert!(!refused.status.success() && stderr(&refused).contains(says), "{}", stderr(&refused));
+    }
+}
