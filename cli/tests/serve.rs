@@ -560,7 +560,8 @@ fn an_address_in_use_is_named() {
 fn sigterm_before_the_site_is_ready_stops_the_server_immediately() {
     let directory = tempfile::tempdir().unwrap();
     build(directory.path(), SITE);
-    let mut server = Command::new(binary())
+    // Cargo's own carries no engine: it has to compile first.
+    let mut server = Command::new(env!("CARGO_BIN_EXE_ssr"))
         .current_dir(directory.path())
         .args(["serve", "ssr.wasm", "--listen", "127.0.0.1:0"])
         .stderr(Stdio::piped())

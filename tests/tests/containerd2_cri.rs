@@ -78,7 +78,7 @@ fn pods_of_one_site_share_its_compiled_code() {
     let cri = Cri::connect(&containerd);
     let pods = ["one", "two"].map(|name| cri.run_pod(name, &[]));
     for pod in &pods {
-        pod.start(containerd.site_image(), &Spec { name: "site", ..Spec::default() });
+        pod.start(containerd.site_image_to_compile(), &Spec { name: "site", ..Spec::default() });
         assert_eq!(get(&format!("http://{}:8080/", pod.ip())).status, 200);
     }
     assert_eq!((containerd.compilations(), containerd.cached_code().len()), (1, 1), "{}", containerd.log());
