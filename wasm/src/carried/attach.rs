@@ -95,11 +95,6 @@ impl CompiledEngine {
         artifact::for_site(&artifact, &parts)?.ok_or(ArtifactError::Module)?;
         Ok(Self { engine, artifact })
     }
-
-    /// What it is.
-    pub fn description(&self) -> &CarriedEngine {
-        &self.engine
-    }
 }
 
 /// Puts engines behind the program's own code, in place of those that are there.
@@ -175,7 +170,8 @@ impl Engines {
     }
 
     /// All of them.
-    pub fn list(&self) -> &[CarriedEngine] {
+    #[cfg(test)]
+    pub(super) fn list(&self) -> &[CarriedEngine] {
         &self.list
     }
 
