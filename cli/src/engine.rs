@@ -46,22 +46,33 @@ fn versioned(argument: &str) -> Result<(String, PathBuf), String> {
 
 pub fn run(args: &EngineArgs) -> Result<()> {
     let EngineCommand::Attach(args) = &args.command;
+    // Programs for the same machine carry the same.
+    let mut compiled: Vec<(&[Target], Vec<CompiledEngine>)> = Vec::new();
     for program in &args.programs {
-        let compiled = targets_of(program)?.iter().flat_map(|target| {
-            args.engines.iter().map(|(version, file)| {
-                let module = fs::read(file).with_context(|| format!("cannot read '{}'", file.display()))?;
-                CompiledEngine::compile(&module, version, *target)
-                    .with_context(|| format!("the engine '{}'", file.display()))
-            })
-        });
-        let compiled = compiled.collect::<Result<Vec<_>>>()?;
-        write(program, &args.output, compiled)
+        let targets = targets_of(program)?;
+        if !compiled.iter().any(|(of, _)| *of == targets) {
+            compiled.push((targets, compile(&args.engines, targets)?));
+        }
+        let engines = compiled.iter().find(|(of, _)| *of == targets).map_or(&[][..], |(_, engines)| engines);
+        write(program, &args.output, engines)
             .with_context(|| format!("cannot put engines into '{}'", program.display()))?;
     }
     Ok(())
 }
 
-fn write(program: &Path, directory: &Path, engines: Vec<CompiledEngine>) -> io::Result<()> {
+fn compile(engines: &[(String, PathBuf)], targets: &[Target]) -> Result<Vec<CompiledEngine>> {
+    let mut compiled = Vec::new();
+    for (version, file) in engines {
+        let module = fs::read(file).with_context(|| format!("cannot read '{}'", file.display()))?;
+        for target in targets {
+            let engine = CompiledEngine::compile(&module, version, *target);
+            compiled.push(engine.with_context(|| format!("the engine '{}'", file.display()))?);
+        }
+    }
+    Ok(compiled)
+}
+
+fn write(program: &Path, directory: &Path, engines: &[CompiledEngine]) -> io::Result<()> {
     let name = program.file_name().ok_or(io::ErrorKind::IsADirectory)?;
     let mut output = AtomicFile::create(&directory.join(name))?;
     io::copy(&mut File::open(program)?, output.file())?;
@@ -77,8 +88,8 @@ fn targets_of(program: &Path) -> Result<&'static [Target]> {
     read.with_context(|| format!("cannot read '{}'", program.display()))?;
     let machine = u16::from_le_bytes([head[18], head[19]]);
     match (head.starts_with(b"\x7fELF"), machine) {
-        (true, 62) => Ok(&[Target::X86_64V3, Target::X86_64]),
-        (true, 183) => Ok(&[Target::Arm64]),
+        (true, 62) => Ok(Target::CARRIED_X86_64),
+        (true, 183) => Ok(Target::CARRIED_ARM64),
         _ => bail!(
             "'{}' is no Linux program for amd64 or arm64: others cannot carry engines",
             program.display()

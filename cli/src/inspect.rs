@@ -1,6 +1,5 @@
 //! `ssr inspect`: what a module is.
 
-use std::io::{Read as _, Seek as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -9,6 +8,7 @@ use ssr_wasm::carried::attach::Engines;
 use ssr_wasm::carried::parts::Parts;
 use ssr_wasm::code_source;
 use ssr_wasm::detect::{self, Kind};
+use ssr_wasm::text;
 
 use crate::cache::list::{Size, plain};
 
@@ -27,11 +27,7 @@ pub struct InspectArgs {
 pub fn run(args: &InspectArgs) -> Result<()> {
     let name = args.module.display();
     let path = args.module.to_str().context("the module's path is not UTF-8")?;
-    let mut module = Vec::new();
-    let mut file = code_source::open(path)?;
-    file.rewind()
-        .and_then(|()| file.read_to_end(&mut module))
-        .with_context(|| format!("cannot read '{name}'"))?;
+    let module = text::whole(&code_source::open(path)?).with_context(|| format!("cannot read '{name}'"))?;
     let kind = detect::check(&module).map_err(|reason| anyhow!("the module '{name}': {reason}"))?;
     let what = match &kind {
         Kind::Site(site) => {

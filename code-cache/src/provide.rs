@@ -72,12 +72,13 @@ impl CompileRequest<'_> {
     }
 
     /// The module's code if it is a site whose engine this program carries: nothing is compiled.
-    fn on_carried_engine(&self) -> io::Result<Option<(Described, SharedText)>> {
+    /// `module` is its [`digest`].
+    fn on_carried_engine(&self, module: &str) -> io::Result<Option<(Described, SharedText)>> {
         let Some(engines) = Engines::of_this_program() else { return Ok(None) };
         let Ok(kind @ Kind::Site(_)) = detect::check(self.module) else { return Ok(None) };
         let Some((engine, artifact)) = engines.artifact(self.module)? else { return Ok(None) };
         let metadata = EntryMetadata {
-            key: Key { module: digest(self.module), engine: engine.id.clone() },
+            key: Key { module: module.to_owned(), engine: engine.id.clone() },
             name: self.name.to_owned(),
             target: engine.target.clone(),
             render_memory_limit: None,
@@ -97,19 +98,31 @@ impl CompileRequest<'_> {
 /// Finds code by the module's [`digest`]; `engines` are those that can load it, best
 /// first.
 pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut Vec<String>) -> Option<Code> {
-    let key = |engine: &str| Key { module: module.to_owned(), engine: engine.to_owned() };
-    let compiled = engines.iter().find_map(|engine| cache.find(&key(engine), warnings));
-    compiled.or_else(|| {
+    engines
+        .iter()
+        .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
+}
+
+/// The same for this machine: also code of the engines that this program carries.
+pub fn find_here(
+    cache: &CodeCache,
+    module: &str,
+    engines: &[String],
+    warnings: &mut Vec<String>,
+) -> Option<Code> {
+    find(cache, module, engines, warnings).or_else(|| {
         let engines = Engines::of_this_program()?;
-        let mut code = engines.ids().find_map(|id| cache.find(&key(id), warnings))?;
-        match read_only_text(engines, engines.with_id(&code.metadata.key.engine)?) {
-            Ok(text) => code.text = Some(text),
-            Err(error) => {
-                warnings.push(format!("cannot use the engines that the shim carries: {error}"));
-                return None;
+        engines.list().iter().find_map(|engine| {
+            let mut code = find(cache, module, std::slice::from_ref(&engine.id), warnings)?;
+            match read_only_text(engines, engine) {
+                Ok(text) => code.text = Some(text),
+                Err(error) => {
+                    warnings.push(format!("cannot use the engines that the shim carries: {error}"));
+                    return None;
+                }
             }
-        }
-        Some(code)
+            Some(code)
+        })
     })
 }
 
@@ -149,19 +162,20 @@ fn host_engines(render_memory_limit: usize) -> Result<Vec<String>, CompileError>
     engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))
 }
 
+/// Finds code of a module, of which this is the [`digest`], for a target.
 fn find_for(
     cache: &CodeCache,
-    request: &CompileRequest<'_>,
+    module: &str,
+    render_memory_limit: usize,
     target: Target,
     warnings: &mut Vec<String>,
 ) -> Result<Option<Code>, CompileError> {
-    let engines = match target {
-        Target::Host => host_engines(request.render_memory_limit)?,
-        target => compile::compatibility(target, request.render_memory_limit)
-            .map(|engine| vec![engine])
-            .map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?,
-    };
-    Ok(find(cache, &digest(request.module), &engines, warnings))
+    if target == Target::Host {
+        return Ok(find_here(cache, module, &host_engines(render_memory_limit)?, warnings));
+    }
+    let engine = compile::compatibility(target, render_memory_limit)
+        .map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))?;
+    Ok(find(cache, module, &[engine], warnings))
 }
 
 /// Finds a module's code, or compiles it, for this machine, and in the latter case adds
@@ -186,14 +200,16 @@ pub fn provide(
     let turn = turn.map_err(&mut without).ok();
     if let Some((cache, _)) = &turn {
         // Another process may have compiled it while this one waited.
-        if let Some(code) = find_for(cache, request, Target::Host, &mut Vec::new())? {
+        if let Some(code) =
+            find_for(cache, &module, request.render_memory_limit, Target::Host, &mut Vec::new())?
+        {
             return Ok(code);
         }
         if let Some(failure) = find_failure(cache, &module, &host_engines(request.render_memory_limit)?) {
             return Err(CompileError::Module(failure.explain()));
         }
     }
-    let (compiled, text) = match request.on_carried_engine() {
+    let (compiled, text) = match request.on_carried_engine(&module) {
         Ok(Some((described, text))) => (Ok(described), Some(text)),
         unusable => {
             if let Err(error) = unusable {
@@ -229,9 +245,10 @@ pub fn add(
     target: Target,
     compiling: impl FnOnce(),
 ) -> Result<Code, AddError> {
-    let turn = cache.wait_for_turn(&digest(request.module))?;
+    let module = digest(request.module);
+    let turn = cache.wait_for_turn(&module)?;
     let mut warnings = Vec::new();
-    if let Some(code) = find_for(cache, request, target, &mut warnings)? {
+    if let Some(code) = find_for(cache, &module, request.render_memory_limit, target, &mut warnings)? {
         return Ok(Code { warnings, ..code });
     }
     turn.wait_for_slot().map_err(CompileError::System)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use std::os::unix::fs::MetadataExt as _;
 
-use ssr_e2e::{Container, Containerd, Image};
+use ssr_e2e::{Container, Containerd, Image, shell, under_test};
 
 /// The device and the inode of files that a site's process executes machine code of.
 fn executed(site: &Container) -> BTreeSet<String> {
@@ -59,6 +59,21 @@ fn a_site_of_another_engine_is_compiled_and_answers_the_same() {
         assert_eq!(site.stop().code, 0);
     }
     containerd.assert_clean();
+}
+
+#[test]
+fn code_for_another_target_is_compiled_even_if_a_site_runs_without() {
+    let containerd = Containerd::start();
+    let image = Image::from_fixture("site.js");
+    let site = containerd.container(&image).start();
+    assert_eq!(site.stop().code, 0);
+    let before = containerd.cached_code();
+    assert_eq!(before.len(), 1);
+    for (count, target) in [(2, "amd64"), (3, "arm64"), (4, "arm")] {
+        let mut add = under_test::ssr(["cache", "add", "--target", target]);
+        shell::run(add.arg("--dir").arg(containerd.code_cache()).arg(image.path())).success();
+        assert_eq!(containerd.cached_code().len(), count, "{target}");
+    }
 }
 
 #[test]

@@ -112,11 +112,12 @@ impl CodeSource {
                 return Ok(Source { name, code: Code::Bytes(std::mem::take(bytes)) });
             }
             Self::Compile => {
-                let module = open(path)?;
+                let module = text::whole(&open(path)?).map_err(unreadable)?;
                 if let Some(code) = carried(&name, &module) {
                     return Ok(Source { name, code: Code::Compiled(code) });
                 }
-                module
+                announce(&name);
+                return Ok(Source { name, code: Code::Bytes(module) });
             }
             Self::Provider(provide) => {
                 let module = open(path)?;
@@ -137,10 +138,8 @@ impl CodeSource {
 }
 
 /// The code of a site whose engine this program carries.
-fn carried(name: &str, module: &File) -> Option<CompiledCode> {
-    let engines = Engines::of_this_program()?;
-    let code = text::whole(module).and_then(|bytes| engines.code(&bytes));
-    match code {
+fn carried(name: &str, module: &[u8]) -> Option<CompiledCode> {
+    match Engines::of_this_program()?.code(module) {
         Ok(Some((engine, code))) => {
             log::debug!("{name} runs on the machine code of the engine {}", engine.version);
             Some(code)

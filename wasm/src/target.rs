@@ -32,15 +32,20 @@ impl Target {
         }
     }
 
+    /// The targets of the engines in programs for x86-64, and for 64-bit ARM, best first.
+    pub const CARRIED_X86_64: &[Self] = &[Self::X86_64V3, Self::X86_64];
+    /// See [`Self::CARRIED_X86_64`].
+    pub const CARRIED_ARM64: &[Self] = &[Self::Arm64];
+
     /// The targets of the engines that this machine runs, best first.
     pub fn carried() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         if is_v3() {
-            return &[Self::X86_64V3, Self::X86_64];
+            return Self::CARRIED_X86_64;
         }
         match Self::of_host() {
             Some(Self::X86_64) => &[Self::X86_64],
-            Some(Self::Arm64) => &[Self::Arm64],
+            Some(Self::Arm64) => Self::CARRIED_ARM64,
             _ => &[],
         }
     }

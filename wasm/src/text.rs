@@ -65,7 +65,10 @@ pub fn assemble(text: &[u8]) -> Result<Vec<u8>, String> {
 }
 
 /// All of a file, from its beginning.
-pub(crate) fn whole(file: &File) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// If it cannot be read, or there is no memory for it.
+pub fn whole(file: &File) -> io::Result<Vec<u8>> {
     let length = usize::try_from(file.metadata()?.len()).map_err(io::Error::other)?;
     let mut bytes = Vec::new();
     bytes.try_reserve_exact(length).map_err(io::Error::other)?;

@@ -1,11 +1,8 @@
 //! Our module: a fresh instance for each render.
 
-use std::io::Write as _;
-
 use anyhow::{Context as _, Result, bail};
 use ssr_wasm::abi::response::{ResponsePart, ResponseSink};
 use ssr_wasm::carried::attach::{CompiledEngine, Engines, attach};
-use ssr_wasm::compile::{CARRIED, CompiledCode};
 use ssr_wasm::guests::Guest as _;
 use ssr_wasm::guests::snapshot::Site;
 use ssr_wasm::interrupt::Interruption;
@@ -32,12 +29,9 @@ impl Wasm {
         let mut program = tempfile::tempfile()?;
         let targets = Target::carried().iter();
         let engines = targets.map(|target| CompiledEngine::compile(engine, "bench", *target));
-        attach(&mut program, engines.collect::<Result<_, _>>()?)?;
+        attach(&mut program, &engines.collect::<Result<Vec<_>, _>>()?)?;
         let engines = Engines::of(program)?.context("no engine for this machine")?;
-        let (engine, artifact) = engines.artifact(wasm)?.context("the module is of another engine")?;
-        let mut file = tempfile::tempfile()?;
-        file.write_all(&artifact)?;
-        let code = CompiledCode { file, interruption: CARRIED, text: Some(engines.text(engine)?) };
+        let (_, code) = engines.code(wasm)?.context("the module is of another engine")?;
         Self::of(Site::load("ssr.wasm", code, &limits())?)
     }
 

@@ -4,6 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ssr_wasm::abi::exports;
 use ssr_wasm::abi::imports;
 use ssr_wasm::abi::request::encode_field;
 use ssr_wasm::abi::state::GuestState;
@@ -91,7 +92,7 @@ fn call(store: &mut Store<GuestState>, instance: Instance, bundle: &Bundle) -> w
         encode_field(&mut input, field.map(str::as_bytes));
     }
     let memory = instance
-        .get_memory(&mut *store, "memory")
+        .get_memory(&mut *store, exports::MEMORY)
         .ok_or_else(|| wasmtime::Error::msg("the engine exports no memory"))?;
     store.data_mut().memory = Some(memory);
     // A reactor's constructors, which set up the C library.
@@ -99,7 +100,7 @@ fn call(store: &mut Store<GuestState>, instance: Instance, bundle: &Bundle) -> w
         initialize.call(&mut *store, ())?;
     }
     let length = u32::try_from(input.len())?;
-    let at = instance.get_typed_func::<u32, u32>(&mut *store, "ssr_input")?.call(&mut *store, length)?;
+    let at = instance.get_typed_func::<u32, u32>(&mut *store, exports::INPUT)?.call(&mut *store, length)?;
     memory.write(&mut *store, at as usize, &input)?;
     // The result only says whether it failed; the failure itself is in the state.
     instance.get_typed_func::<(), u32>(&mut *store, "ssr_init")?.call(&mut *store, ())?;

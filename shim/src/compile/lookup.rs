@@ -107,7 +107,7 @@ fn provide(
     let cache = place.map_err(CacheError::Unknown).and_then(|place| place.open());
     if let Ok(cache) = &cache {
         let digest = digest_file(module, &request.name)?;
-        if let Some(mut code) = provide::find(cache, &digest, &request.engines, &mut warnings) {
+        if let Some(mut code) = provide::find_here(cache, &digest, &request.engines, &mut warnings) {
             code.warnings.append(&mut warnings);
             return Ok(code);
         }

@@ -40,10 +40,10 @@ type Info = (CompiledModuleInfo, CompiledFunctionsTable, ModuleTypes);
 ///
 /// # Errors
 /// If the engine's artifact is of another form.
-pub fn for_site(engine: &[u8], site: &Parts<'_>) -> Result<Option<Vec<u8>>, ArtifactError> {
-    let text = section(engine, TEXT)?;
-    let data = section(engine, ELF_WASM_DATA)?;
-    let info_section = section(engine, ELF_WASMTIME_INFO)?;
+pub fn for_site(engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Vec<u8>>, ArtifactError> {
+    let text = section(&engine, TEXT)?;
+    let data = section(&engine, ELF_WASM_DATA)?;
+    let info_section = section(&engine, ELF_WASMTIME_INFO)?;
     let mut info: Info = postcard::from_bytes(&engine[info_section.range.clone()])
         .map_err(|error| ArtifactError::Form(error.to_string()))?;
     let page = data.alignment.max(1);
@@ -65,7 +65,7 @@ pub fn for_site(engine: &[u8], site: &Parts<'_>) -> Result<Option<Vec<u8>>, Arti
     *range.ok_or(ArtifactError::Module)? = 0..length;
     let info = postcard::to_allocvec(&info).map_err(|error| ArtifactError::Form(error.to_string()))?;
 
-    let mut artifact = engine.to_vec();
+    let mut artifact = engine;
     for range in [&text.range, &data.range, &info_section.range] {
         artifact[range.clone()].fill(0);
     }

@@ -92,7 +92,7 @@ impl CompiledEngine {
             text_length: text.len() as u64,
         };
         // A site that is the engine itself.
-        artifact::for_site(&artifact, &parts)?.ok_or(ArtifactError::Module)?;
+        artifact::for_site(artifact.clone(), &parts)?.ok_or(ArtifactError::Module)?;
         Ok(Self { engine, artifact })
     }
 }
@@ -101,7 +101,7 @@ impl CompiledEngine {
 ///
 /// # Errors
 /// If the program cannot be read, or written to.
-pub fn attach(program: &mut File, engines: Vec<CompiledEngine>) -> io::Result<()> {
+pub fn attach(program: &mut File, engines: &[CompiledEngine]) -> io::Result<()> {
     let end = match read_index(program)? {
         Some(index) => index.first().map_or(0, |engine| engine.offset),
         None => program.metadata()?.len(),
@@ -112,8 +112,8 @@ pub fn attach(program: &mut File, engines: Vec<CompiledEngine>) -> io::Result<()
         let offset = program.seek(SeekFrom::End(0))?.next_multiple_of(ALIGNMENT);
         program.set_len(offset)?;
         program.seek(SeekFrom::End(0))?;
-        program.write_all(&artifact)?;
-        index.push(CarriedEngine { offset, ..engine });
+        program.write_all(artifact)?;
+        index.push(CarriedEngine { offset, ..engine.clone() });
     }
     if index.is_empty() {
         return Ok(());
@@ -161,17 +161,16 @@ impl Engines {
     /// If the program cannot be read.
     pub fn of(program: File) -> io::Result<Option<Self>> {
         let mut list = read_index(&program)?.unwrap_or_default();
-        list.retain(|engine| Target::carried().iter().any(|target| target.name() == engine.target));
         let rank = |engine: &CarriedEngine| {
             Target::carried().iter().position(|target| target.name() == engine.target)
         };
+        list.retain(|engine| rank(engine).is_some());
         list.sort_by_key(rank);
         Ok((!list.is_empty()).then_some(Self { program, list }))
     }
 
-    /// All of them.
-    #[cfg(test)]
-    pub(super) fn list(&self) -> &[CarriedEngine] {
+    /// All of them, best first.
+    pub fn list(&self) -> &[CarriedEngine] {
         &self.list
     }
 
@@ -196,13 +195,8 @@ impl Engines {
         let Some(engine) = self.find(&parts.digest()) else { return Ok(None) };
         let mut artifact = vec![0; usize::try_from(engine.length).unwrap_or_default()];
         self.program.read_exact_at(&mut artifact, engine.offset)?;
-        let artifact = artifact::for_site(&artifact, &parts).map_err(io::Error::other)?;
+        let artifact = artifact::for_site(artifact, &parts).map_err(io::Error::other)?;
         Ok(artifact.map(|artifact| (engine, artifact)))
-    }
-
-    /// The [`CarriedEngine::id`]s of all of them, best first.
-    pub fn ids(&self) -> impl Iterator<Item = &str> {
-        self.list.iter().map(|engine| &*engine.id)
     }
 
     /// A site's code, in memory. `None` if the site has to be compiled.

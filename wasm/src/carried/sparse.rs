@@ -10,7 +10,7 @@ const BLOCK: usize = 4 << 10;
 pub fn write_sparse(to: &mut (impl Write + Seek), bytes: &[u8]) -> io::Result<()> {
     let mut hole = 0;
     for block in bytes.chunks(BLOCK) {
-        if block.iter().all(|byte| *byte == 0) {
+        if is_hole(block) {
             hole += block.len() as i64;
             continue;
         }
@@ -30,6 +30,9 @@ pub fn write_sparse(to: &mut (impl Write + Seek), bytes: &[u8]) -> io::Result<()
 
 /// How many bytes [`write_sparse`] writes.
 pub fn sparse_size(bytes: &[u8]) -> u64 {
-    let filled = bytes.chunks(BLOCK).filter(|block| block.iter().any(|byte| *byte != 0));
-    filled.map(|block| block.len() as u64).sum()
+    bytes.chunks(BLOCK).filter(|block| !is_hole(block)).map(|block| block.len() as u64).sum()
+}
+
+fn is_hole(block: &[u8]) -> bool {
+    block.iter().all(|byte| *byte == 0)
 }

@@ -6,7 +6,6 @@ use tokio::sync::mpsc;
 use super::attach::{CompiledEngine, Engines, attach};
 use super::parts::Parts;
 use crate::abi::response::{ResponsePart, ResponseSink};
-use crate::compile::{CARRIED, CompiledCode};
 use crate::guests::Guest as _;
 use crate::guests::snapshot::Site;
 use crate::limits::Limits;
@@ -40,7 +39,7 @@ fn program() -> tempfile::NamedTempFile {
     program.write_all(b"a program").unwrap();
     let engine = guest("2", DATA, "");
     let compiled = Target::carried().iter().map(|target| CompiledEngine::compile(&engine, "1.2.3", *target));
-    attach(program.as_file_mut(), compiled.collect::<Result<_, _>>().unwrap()).unwrap();
+    attach(program.as_file_mut(), &compiled.collect::<Result<Vec<_>, _>>().unwrap()).unwrap();
     program
 }
 
@@ -49,10 +48,7 @@ fn engines(program: &tempfile::NamedTempFile) -> Engines {
 }
 
 fn load(engines: &Engines, site: &[u8]) -> Option<Site> {
-    let (engine, artifact) = engines.artifact(site).unwrap()?;
-    let mut file = tempfile::tempfile().unwrap();
-    file.write_all(&artifact).unwrap();
-    let code = CompiledCode { file, interruption: CARRIED, text: Some(engines.text(engine).unwrap()) };
+    let (_, code) = engines.code(site).unwrap()?;
     Some(Site::load("site.wasm", code, &Limits { render_threads: 1, ..Limits::default() }).unwrap())
 }
 
@@ -153,10 +149,13 @@ fn a_program_stays_as_it_is_and_its_engines_can_be_replaced() {
             .iter()
             .map(move |target| CompiledEngine::compile(&engine, "1.2.3", *target).unwrap())
     };
-    attach(&mut File::options().read(true).write(true).open(program.path()).unwrap(), compile().collect())
-        .unwrap();
+    attach(
+        &mut File::options().read(true).write(true).open(program.path()).unwrap(),
+        &compile().collect::<Vec<_>>(),
+    )
+    .unwrap();
     assert!(before == bytes(), "the same engines give the same bytes");
-    attach(program.as_file_mut(), Vec::new()).unwrap();
+    attach(program.as_file_mut(), &[]).unwrap();
     assert!(Engines::of(program.reopen().unwrap()).unwrap().is_none());
     assert!(fs::read(program.path()).unwrap().starts_with(b"a program"));
     // What only looks like an index.

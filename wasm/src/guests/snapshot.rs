@@ -9,6 +9,7 @@ use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
 
 use super::Guest;
 use crate::abi::error::{RenderError, Stop};
+use crate::abi::exports;
 use crate::abi::imports;
 use crate::abi::response::ResponseSink;
 use crate::abi::state::GuestState;
@@ -180,10 +181,10 @@ impl LoadedModule {
             })
         };
         let exports = Exports {
-            memory: export("memory")?,
-            input: export("ssr_input")?,
-            render: export("ssr_render")?,
-            warm: module.get_export_index("ssr_warm").filter(|_| engine::keeps_pages()),
+            memory: export(exports::MEMORY)?,
+            input: export(exports::INPUT)?,
+            render: export(exports::RENDER)?,
+            warm: module.get_export_index(exports::WARM).filter(|_| engine::keeps_pages()),
         };
         limits
             .check_memory(module.resources_required().max_initial_memory_size)
