@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Puts the engines that are listed below, compiled, into copies of programs:
+# Puts the engines of scripts/engine-releases.sh, compiled, into copies of programs for 64-bit
+# machines:
 #
 #   scripts/attach-engines.sh SSR DIRECTORY PROGRAM...
 #
@@ -9,9 +10,5 @@ cd "$(dirname "$0")/.."
 ssr=$1 directory=$2
 shift 2
 
-# Whose sites run without being compiled: VERSION=FILE, the newest first. An earlier release's
-# engine stays as long as sites made by it should.
-engines=(
-  "$(scripts/version.sh)=target/engine/engine.wasm"
-)
+mapfile -t engines < <(scripts/engine-releases.sh)
 "$ssr" engine attach "${engines[@]/#/--engine=}" --output "$directory" "$@"

@@ -1,4 +1,4 @@
-//! `ssr engine attach`: puts compiled engines into programs, when a release is built.
+//! `ssr engine`: puts engines into programs, when a release is built.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -8,7 +8,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, Subcommand};
 use ssr_wasm::carried::attach::{CompiledEngine, attach};
+use ssr_wasm::carried::parts::Parts;
+use ssr_wasm::code_source;
 use ssr_wasm::target::Target;
+use ssr_wasm::text;
+use wasm_encoder::{Module, RawSection, SectionId};
+use wasmparser::Parser;
 
 use crate::output::atomic_file::AtomicFile;
 
@@ -24,6 +29,9 @@ enum EngineCommand {
     /// Compile engines, and put them into copies of ssr and the shim: sites made of them are never
     /// compiled
     Attach(AttachArgs),
+    /// Write an engine's code without its memory, to be translated to C, and print the digest by which
+    /// its sites are recognized
+    Code(CodeArgs),
 }
 
 #[derive(Args)]
@@ -39,13 +47,46 @@ struct AttachArgs {
     output: PathBuf,
 }
 
+#[derive(Args)]
+struct CodeArgs {
+    /// The engine's module
+    engine: PathBuf,
+    /// The module to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+}
+
 fn versioned(argument: &str) -> Result<(String, PathBuf), String> {
     let (version, file) = argument.split_once('=').ok_or("expected VERSION=FILE")?;
     Ok((version.to_owned(), file.into()))
 }
 
 pub fn run(args: &EngineArgs) -> Result<()> {
-    let EngineCommand::Attach(args) = &args.command;
+    match &args.command {
+        EngineCommand::Attach(args) => attach_to_programs(args),
+        EngineCommand::Code(args) => write_code(args),
+    }
+}
+
+fn write_code(args: &CodeArgs) -> Result<()> {
+    let CodeArgs { engine, output } = args;
+    let path = engine.to_str().context("the engine's path is no UTF-8")?;
+    let file = text::whole(&code_source::open(path)?);
+    let module = file.with_context(|| format!("cannot read '{}'", engine.display()))?;
+    let parts = Parts::of(&module).with_context(|| format!("'{}' is no engine", engine.display()))?;
+    let mut code = Module::new();
+    for payload in Parser::new(0).parse_all(&module) {
+        let Some((id, range)) = payload?.as_section() else { continue };
+        if ![SectionId::Custom, SectionId::Data, SectionId::DataCount].map(|id| id as u8).contains(&id) {
+            code.section(&RawSection { id, data: &module[range] });
+        }
+    }
+    fs::write(output, code.finish()).with_context(|| format!("cannot write '{}'", output.display()))?;
+    println!("{}", parts.digest());
+    Ok(())
+}
+
+fn attach_to_programs(args: &AttachArgs) -> Result<()> {
     // Programs for the same machine carry the same.
     let mut compiled: Vec<(&[Target], Vec<CompiledEngine>)> = Vec::new();
     for program in &args.programs {

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
-use ssr_wasm::carried::attach::Engines;
 use ssr_wasm::carried::parts::Parts;
 use ssr_wasm::code_source;
 use ssr_wasm::detect::{self, Kind};
+use ssr_wasm::own_engines;
 use ssr_wasm::text;
 
 use crate::cache::list::{Size, plain};
@@ -41,16 +41,16 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     println!("size      {}", Size(module.len() as u64));
     if let (Kind::Site(_), Some(parts)) = (&kind, Parts::of(&module)) {
         let digest = parts.digest();
-        let engines = Engines::of_this_program();
-        let carried = match engines.and_then(|engines| engines.find(&digest)) {
+        let how = match own_engines::of_site(own_engines::all(), &parts) {
             Some(engine) => format!(
                 "of release {}, whose machine code for {} this program carries: nothing is compiled",
-                engine.version, engine.target
+                engine.version(),
+                engine.target()
             ),
             None => "this program does not carry its machine code: it is compiled once per node".to_owned(),
         };
         println!("engine    {digest}");
-        println!("          {carried}");
+        println!("          {how}");
         println!("code      {}", Size(parts.code_size() as u64));
         println!("data      {}", Size(parts.data_size() as u64));
         println!("memory    {} at first", Size(parts.limits().0 << 16));

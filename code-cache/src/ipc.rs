@@ -13,7 +13,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use ssr_wasm::carried::text::SharedText;
-use ssr_wasm::compile::{self, CompileError};
+use ssr_wasm::compile::{self, CompileError, MachineCode};
+use ssr_wasm::own_engines::{self, OwnEngine};
 
 use crate::cache::Code;
 use crate::metadata::EntryMetadata;
@@ -103,11 +104,14 @@ pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>>
 pub fn answer(socket: impl AsFd, code: &Result<Code, CompileError>) -> io::Result<()> {
     let truncate = |text: String| text.chars().take(MAX_ERROR).collect();
     match code {
-        Ok(Code { file, metadata, text, compiled, warnings, notes }) => {
+        Ok(Code { file, metadata, machine, compiled, warnings, notes }) => {
             let [warnings, notes] =
                 [warnings, notes].map(|texts| texts.iter().take(8).cloned().map(truncate).collect());
             let (metadata, compiled) = (Box::new(metadata.clone()), *compiled);
-            let text = text.as_ref().map(SharedText::place);
+            let text = match machine {
+                MachineCode::Shared(text) => Some(text.place()),
+                MachineCode::InFile | MachineCode::Linked(_) => None,
+            };
             let files: Vec<_> = [file.as_file()].into_iter().chain(text.map(|(file, ..)| file)).collect();
             let text = text.map(|(_, offset, length)| (offset, length));
             send(socket, &Answer::Code { metadata, text, compiled, warnings, notes }, &files)
@@ -130,8 +134,12 @@ pub fn receive_answer(socket: impl AsFd) -> Result<Code, CompileError> {
         Answer::Code { metadata, text, compiled, warnings, notes } => {
             let mut file = || files.next().ok_or_else(|| invalid("the answer has no code"));
             let code = ReadOnlyFile::received(file()?);
-            let text = text.map(|(offset, length)| io::Result::Ok(SharedText::new(file()?, offset, length)));
-            Ok(Code { file: code, metadata: *metadata, text: text.transpose()?, compiled, warnings, notes })
+            let machine = match (text, own_engines::with_id(&metadata.key.engine)) {
+                (Some((offset, length)), _) => MachineCode::Shared(SharedText::new(file()?, offset, length)),
+                (None, Some(OwnEngine::Linked(engine))) => MachineCode::Linked(engine),
+                (None, _) => MachineCode::InFile,
+            };
+            Ok(Code { file: code, metadata: *metadata, machine, compiled, warnings, notes })
         }
         Answer::Module(reason) => Err(CompileError::Module(reason)),
         Answer::System(reason) => Err(io::Error::other(reason).into()),

@@ -1,11 +1,11 @@
 //! What a file of compiled code says about itself.
 
 use serde::{Deserialize, Serialize};
-use ssr_wasm::carried::attach::Engines;
 use ssr_wasm::compile::{self, Compiled};
 use ssr_wasm::detect::Kind;
 use ssr_wasm::interrupt::Interruption;
 use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
+use ssr_wasm::own_engines;
 use ssr_wasm::target::Target;
 
 use crate::module::digest;
@@ -65,10 +65,15 @@ impl EntryMetadata {
         all.find(|target| target.name() == self.target)
     }
 
-    /// Whether this program carries the engine, or this version's compiler made the code (for [`Target::Host`]: on a machine
-    /// like this one).
+    /// Whether it is what a site adds to an engine that this program has.
+    pub fn is_on_own_engine(&self) -> bool {
+        own_engines::with_id(&self.key.engine).is_some()
+    }
+
+    /// Whether this program has the engine, or this version's compiler made the code (for
+    /// [`Target::Host`]: on a machine like this one).
     pub fn is_current(&self) -> bool {
-        if Engines::of_this_program().is_some_and(|engines| engines.with_id(&self.key.engine).is_some()) {
+        if self.is_on_own_engine() {
             return true;
         }
         let limit = self.render_memory_limit.unwrap_or(DEFAULT_RENDER_MEMORY_LIMIT);

@@ -2,10 +2,11 @@
 
 use std::io;
 
-use ssr_wasm::carried::attach::{CarriedEngine, Engines};
+use ssr_wasm::carried::parts::Parts;
 use ssr_wasm::carried::text::SharedText;
-use ssr_wasm::compile::{self, CARRIED, CompileError};
+use ssr_wasm::compile::{self, CompileError, MachineCode};
 use ssr_wasm::detect::{self, Kind};
+use ssr_wasm::own_engines::{self, OwnEngine};
 use ssr_wasm::target::Target;
 
 use crate::cache::{CacheError, Code, CodeCache, Failure, Remembered};
@@ -71,21 +72,22 @@ impl CompileRequest<'_> {
         Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code))
     }
 
-    /// The module's code if it is a site whose engine this program carries: nothing is compiled.
+    /// The module's code if it is a site whose engine this program has: nothing is compiled.
     /// `module` is its [`digest`].
-    fn on_carried_engine(&self, module: &str) -> io::Result<Option<(Described, SharedText)>> {
-        let Some(engines) = Engines::of_this_program() else { return Ok(None) };
+    fn on_own_engine(&self, module: &str) -> io::Result<Option<(Described, MachineCode)>> {
         let Ok(kind @ Kind::Site(_)) = detect::check(self.module) else { return Ok(None) };
-        let Some((engine, artifact)) = engines.artifact(self.module)? else { return Ok(None) };
+        let Some(parts) = Parts::of(self.module) else { return Ok(None) };
+        let Some(engine) = own_engines::of_site(own_engines::all(), &parts) else { return Ok(None) };
+        let Some(file) = engine.file_of(&parts)? else { return Ok(None) };
         let metadata = EntryMetadata {
-            key: Key { module: module.to_owned(), engine: engine.id.clone() },
+            key: Key { module: module.to_owned(), engine: engine.id().to_owned() },
             name: self.name.to_owned(),
-            target: engine.target.clone(),
+            target: engine.target().to_owned(),
             render_memory_limit: None,
-            interruption: CARRIED,
+            interruption: own_engines::INTERRUPTION,
             kind,
         };
-        Ok(Some(((metadata, artifact), read_only_text(engines, engine)?)))
+        Ok(Some(((metadata, file), machine_code(&engine)?)))
     }
 
     /// Whether code that another process has made is what this request is for.
@@ -103,7 +105,7 @@ pub fn find(cache: &CodeCache, module: &str, engines: &[String], warnings: &mut 
         .find_map(|engine| cache.find(&Key { module: module.to_owned(), engine: engine.clone() }, warnings))
 }
 
-/// The same for this machine: also code of the engines that this program carries.
+/// The same for this machine: also what sites add to this program's engines.
 pub fn find_here(
     cache: &CodeCache,
     module: &str,
@@ -111,27 +113,26 @@ pub fn find_here(
     warnings: &mut Vec<String>,
 ) -> Option<Code> {
     find(cache, module, engines, warnings).or_else(|| {
-        let engines = Engines::of_this_program()?;
-        engines.list().iter().find_map(|engine| {
-            let mut code = find(cache, module, std::slice::from_ref(&engine.id), warnings)?;
-            match read_only_text(engines, engine) {
-                Ok(text) => code.text = Some(text),
+        own_engines::all().find_map(|engine| {
+            let code = find(cache, module, &[engine.id().to_owned()], warnings)?;
+            match machine_code(&engine) {
+                Ok(machine) => Some(Code { machine, ..code }),
                 Err(error) => {
-                    warnings.push(format!("cannot use the engines that the shim carries: {error}"));
-                    return None;
+                    warnings.push(format!("cannot use this program's engines: {error}"));
+                    None
                 }
             }
-            Some(code)
         })
     })
 }
 
-/// An engine's machine code, in a file that nobody who gets it can change.
-fn read_only_text(engines: &Engines, engine: &CarriedEngine) -> io::Result<SharedText> {
-    let text = engines.text(engine)?;
-    let (program, offset, length) = text.place();
-    let (file, offset) = ReadOnlyFile::of_part(program, offset, length)?;
-    Ok(SharedText::new(file.into_file(), offset, length))
+/// An engine's machine code; if it is a file, one that nobody who gets it can change.
+fn machine_code(engine: &OwnEngine<'_>) -> io::Result<MachineCode> {
+    engine.machine_code(|text| {
+        let (program, offset, length) = text.place();
+        let (file, offset) = ReadOnlyFile::of_part(program, offset, length)?;
+        Ok(SharedText::new(file.into_file(), offset, length))
+    })
 }
 
 /// Finds out whether a module did not compile before; `engines` as for [`find`].
@@ -209,14 +210,14 @@ pub fn provide(
             return Err(CompileError::Module(failure.explain()));
         }
     }
-    let (compiled, text) = match request.on_carried_engine(&module) {
-        Ok(Some((described, text))) => (Ok(described), Some(text)),
+    let (compiled, machine) = match request.on_own_engine(&module) {
+        Ok(Some((described, machine))) => (Ok(described), machine),
         unusable => {
             if let Err(error) = unusable {
-                log::warn!("cannot use the engines that the shim carries: {error}");
+                log::warn!("cannot use this program's engines: {error}");
             }
             turn.as_ref().map(|(_, turn)| turn.wait_for_slot()).transpose()?;
-            (compile(request), None)
+            (compile(request), MachineCode::InFile)
         }
     };
     let failed = match &compiled {
@@ -234,7 +235,8 @@ pub fn provide(
         Some(file) => ReadOnlyFile::of(&file)?,
         None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
     };
-    Ok(Code { file, metadata, compiled: text.is_none(), text, warnings, notes })
+    let compiled = matches!(machine, MachineCode::InFile);
+    Ok(Code { file, metadata, machine, compiled, warnings, notes })
 }
 
 /// Finds a module's code for a target in the cache, or compiles it and adds it. Calls
@@ -255,7 +257,8 @@ pub fn add(
     compiling();
     let (metadata, code) = request.compile(target).map_err(CompileError::from)?;
     let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
-    Ok(Code { file, metadata, text: None, compiled: true, warnings, notes: Vec::new() })
+    let machine = MachineCode::InFile;
+    Ok(Code { file, metadata, machine, compiled: true, warnings, notes: Vec::new() })
 }
 
 #[cfg(test)]

@@ -11,8 +11,8 @@ use ssr_wasi::served::wagi::{ModuleRoute, Mounted, RouteTable, SharedProgram, Wa
 use ssr_wasi::{Directory, Grants, open_beneath};
 use ssr_wasm::code_source::{Code, CodeSource, Source, file_name};
 use ssr_wasm::detect::Kind;
-use ssr_wasm::guests::Guest;
 use ssr_wasm::guests::snapshot::{LoadError, Site};
+use ssr_wasm::guests::{Guest, load_site};
 use ssr_wasm::text;
 use tokio::runtime::Handle;
 
@@ -106,11 +106,11 @@ impl Loader<'_> {
             let backend = handler.backend();
             return Ok((Box::new(handler), backend));
         }
-        let site = match code {
-            Code::Compiled(code) => Site::load(&name, code, limits),
-            Code::Bytes(bytes) => Site::compile(&name, &bytes, limits),
+        let bytes = match code {
+            Code::Compiled(code) => return load_site(&name, code, limits).map_err(failed),
+            Code::Bytes(bytes) => bytes,
         };
-        let site = site.map_err(failed)?;
+        let site = Site::compile(&name, &bytes, limits).map_err(failed)?;
         let backend = site.backend();
         Ok((Box::new(site), backend))
     }

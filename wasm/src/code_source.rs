@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
-use crate::carried::attach::Engines;
 use crate::compile::{CompileError, CompiledCode};
 use crate::detect::{self, Kind};
 use crate::limits::Limits;
+use crate::own_engines;
 use crate::text;
 
 /// Returns the compiled code of a module: its name, its open file and the limits of its
@@ -19,7 +19,7 @@ pub type CodeProvider = dyn FnMut(&str, &File, &Limits) -> Result<CompiledCode, 
 /// Where a module's compiled code comes from.
 pub enum CodeSource {
     /// The module is compiled in this process, unless it is a site whose engine this program
-    /// carries.
+    /// has.
     Compile,
     /// The same, but these are its bytes: they are in no file.
     CompileBytes(Vec<u8>),
@@ -113,7 +113,7 @@ impl CodeSource {
             }
             Self::Compile => {
                 let module = text::whole(&open(path)?).map_err(unreadable)?;
-                if let Some(code) = carried(&name, &module) {
+                if let Some(code) = on_own_engine(&name, &module) {
                     return Ok(Source { name, code: Code::Compiled(code) });
                 }
                 announce(&name);
@@ -137,16 +137,16 @@ impl CodeSource {
     }
 }
 
-/// The code of a site whose engine this program carries.
-fn carried(name: &str, module: &[u8]) -> Option<CompiledCode> {
-    match Engines::of_this_program()?.code(module) {
+/// The code of a site whose engine this program has.
+fn on_own_engine(name: &str, module: &[u8]) -> Option<CompiledCode> {
+    match own_engines::code(own_engines::all(), module) {
         Ok(Some((engine, code))) => {
-            log::debug!("{name} runs on the machine code of the engine {}", engine.version);
+            log::debug!("{name} runs on the machine code of the engine {}", engine.version());
             Some(code)
         }
         Ok(None) => None,
         Err(error) => {
-            log::warn!("cannot use the engines that this program carries: {error}");
+            log::warn!("cannot use this program's engines: {error}");
             None
         }
     }

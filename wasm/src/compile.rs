@@ -10,6 +10,8 @@ use crate::carried::text::SharedText;
 use crate::detect::{self, Kind};
 use crate::engine::{self, Form};
 use crate::interrupt::Interruption;
+use crate::linked::LinkedEngine;
+use crate::own_engines;
 use crate::target::Target;
 
 /// A compiled module.
@@ -25,9 +27,6 @@ pub struct Compiled {
     pub kind: Kind,
 }
 
-/// How renders of the engines that programs carry are interrupted.
-pub const CARRIED: Interruption = Interruption::Signal;
-
 /// Compiled code in a file that can be mapped.
 #[derive(Debug)]
 pub struct CompiledCode {
@@ -35,8 +34,19 @@ pub struct CompiledCode {
     pub file: File,
     /// How its renders are to be interrupted.
     pub interruption: Interruption,
-    /// Its machine code, if that is not in the file.
-    pub text: Option<SharedText>,
+    /// Where the machine code is.
+    pub machine: MachineCode,
+}
+
+/// Where machine code is.
+#[derive(Debug)]
+pub enum MachineCode {
+    /// In the file of the compiled code.
+    InFile,
+    /// In another file. The first one is an artifact without it.
+    Shared(SharedText),
+    /// In this program. The file is what the site adds to that engine.
+    Linked(&'static LinkedEngine),
 }
 
 /// Why there is no compiled code for a module.
@@ -87,10 +97,10 @@ pub(crate) fn compile_engine(
     target: Target,
     render_memory_limit: usize,
 ) -> Result<Vec<u8>, String> {
-    let engine = engine::for_compiling(target, Form::Module, CARRIED, render_memory_limit);
+    let engine = engine::for_compiling(target, Form::Module, own_engines::INTERRUPTION, render_memory_limit);
     let code = engine.and_then(|engine| engine.precompile_module(module));
     let code = code.map_err(|error| format!("it does not compile: {error:#}"))?;
-    if !CARRIED.suits(&code) {
+    if !own_engines::INTERRUPTION.suits(&code) {
         return Err("its renders could not be interrupted".to_owned());
     }
     Ok(code)

@@ -3,10 +3,12 @@
 use anyhow::{Context as _, Result, bail};
 use ssr_wasm::abi::response::{ResponsePart, ResponseSink};
 use ssr_wasm::carried::attach::{CompiledEngine, Engines, attach};
-use ssr_wasm::guests::Guest as _;
+use ssr_wasm::compile::CompiledCode;
 use ssr_wasm::guests::snapshot::Site;
+use ssr_wasm::guests::{Guest, load_site};
 use ssr_wasm::interrupt::Interruption;
 use ssr_wasm::limits::Limits;
+use ssr_wasm::own_engines;
 use ssr_wasm::target::Target;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
@@ -15,13 +17,13 @@ use crate::renderer::{Renderer, request, timed};
 
 /// A compiled module.
 pub struct Wasm {
-    site: Site,
+    site: Box<dyn Guest>,
     runtime: Runtime,
 }
 
 impl Wasm {
     pub fn new(wasm: &[u8], interruption: Interruption) -> Result<Self> {
-        Self::of(Site::compile_for("ssr.wasm", wasm, &limits(), interruption)?)
+        Self::of(Box::new(Site::compile_for("ssr.wasm", wasm, &limits(), interruption)?))
     }
 
     /// The same on the machine code of its release's engine.
@@ -31,11 +33,15 @@ impl Wasm {
         let engines = targets.map(|target| CompiledEngine::compile(engine, "bench", *target));
         attach(&mut program, &engines.collect::<Result<Vec<_>, _>>()?)?;
         let engines = Engines::of(program)?.context("no engine for this machine")?;
-        let (_, code) = engines.code(wasm)?.context("the module is of another engine")?;
-        Self::of(Site::load("ssr.wasm", code, &limits())?)
+        let code = own_engines::code(own_engines::carried(&engines), wasm)?;
+        Self::load(code.context("the module is of another engine")?.1)
     }
 
-    fn of(site: Site) -> Result<Self> {
+    fn load(code: CompiledCode) -> Result<Self> {
+        Self::of(load_site("ssr.wasm", code, &limits())?.0)
+    }
+
+    fn of(site: Box<dyn Guest>) -> Result<Self> {
         Ok(Self { site, runtime: Builder::new_current_thread().build()? })
     }
 }

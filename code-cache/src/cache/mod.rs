@@ -23,7 +23,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use ssr_wasm::carried::text::SharedText;
+use ssr_wasm::compile::MachineCode;
 
 use crate::entry;
 use crate::metadata::{EntryMetadata, Key};
@@ -46,9 +46,8 @@ pub struct Code {
     pub file: ReadOnlyFile,
     /// What it is.
     pub metadata: EntryMetadata,
-    /// Its machine code, if that is not in the file: that of an engine which the process that
-    /// provides it carries.
-    pub text: Option<SharedText>,
+    /// Where its machine code is.
+    pub machine: MachineCode,
     /// Whether it was compiled just now.
     pub compiled: bool,
     /// What the site's operator should know, such as why the code was not cached.
@@ -140,7 +139,8 @@ impl CodeCache {
         let _ = file.set_modified(SystemTime::now());
         self.hold(&path);
         let file = ReadOnlyFile::of(&file).ok()?;
-        Some(Code { file, metadata, text: None, compiled: false, warnings: Vec::new(), notes: Vec::new() })
+        let machine = MachineCode::InFile;
+        Some(Code { file, metadata, machine, compiled: false, warnings: Vec::new(), notes: Vec::new() })
     }
 
     /// Notes that this cache's namespace uses a file.

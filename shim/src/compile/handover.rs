@@ -6,7 +6,7 @@ use nix::sys::stat::{SFlag, fstat};
 use ssr_code_cache::cache::Code;
 use ssr_code_cache::ipc::{self, Request};
 use ssr_wasm::code_source::CodeSource;
-use ssr_wasm::compile::CompiledCode;
+use ssr_wasm::compile::{CompiledCode, MachineCode};
 
 use crate::helper::inherited_fds::CODE_SOCKET;
 
@@ -20,19 +20,20 @@ pub fn code_source() -> CodeSource {
     let socket = unsafe { OwnedFd::from_raw_fd(CODE_SOCKET) };
     CodeSource::Provider(Box::new(move |name, module, limits| {
         let request = Request::new(name, limits.render_memory_limit)?;
-        let Code { file, metadata, text, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
+        let Code { file, metadata, machine, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
         for warning in warnings {
             log::warn!("{warning}");
         }
         for note in notes {
             log::info!("{note}");
         }
-        let how = if text.is_some() {
-            "the machine code of an engine that the shim carries"
-        } else {
-            "compiled code"
+        let how = match machine {
+            MachineCode::InFile => "compiled code",
+            MachineCode::Shared(_) | MachineCode::Linked(_) => {
+                "the machine code of one of the shim's engines"
+            }
         };
         log::debug!("{name} runs on {how}");
-        Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption, text })
+        Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption, machine })
     }))
 }

@@ -1,66 +1,61 @@
-//! The functions that a guest imports.
+//! The functions that a guest may import, for every back end.
 
 use wasmtime::{Caller, Engine, Linker, Result};
 
-use super::error::{Failure, RenderError, Stop};
-use super::state::{GuestState, MAX_TEXT};
-use super::wasi_stub;
+use super::state::GuestState;
+use super::{host_functions, wasi_stub};
 
-/// The import module of the render ABI.
-const MODULE: &str = "ssr_v1";
-
-/// [`Failure::stalled`], as the ABI numbers the kinds of failures.
-const STALLED: u32 = 2;
-
-/// Most headers of a response, in bytes: what the most patient browser takes.
-const MAX_HEADERS: usize = 256 << 10;
-
-/// Everything that a guest may import; a module that imports more is refused when it is
-/// linked.
-pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
-    type C<'a> = Caller<'a, GuestState>;
-    let mut linker = Linker::new(engine);
-    linker.func_wrap(MODULE, "respond", |mut c: C<'_>, status: u32, at: u32, len: u32, streaming: u32| {
-        if len as usize > MAX_HEADERS {
-            return Err(Stop::with(RenderError::HeadersTooLarge(MAX_HEADERS)));
+/// Passes every function to a macro: where it is defined, and by what module, name, parameters and
+/// result it is imported. A module that imports more is refused when it is linked.
+macro_rules! each_import {
+    ($macro:ident) => {
+        $macro! {
+            host_functions "ssr_v1" {
+                respond(status: u32, at: u32, len: u32, streaming: u32) -> ();
+                write(at: u32, len: u32) -> ();
+                end() -> ();
+                fail(kind: u32, message: u32, message_len: u32, stack: u32, stack_len: u32) -> ();
+                log(level: u32, at: u32, len: u32) -> ();
+                sleep(milliseconds: f64) -> ();
+            }
+            wasi_stub "wasi_snapshot_preview1" {
+                clock_time_get(clock: u32, precision: u64, at: u32) -> u32;
+                random_get(at: u32, len: u32) -> u32;
+                fd_write(fd: u32, vectors: u32, count: u32, written: u32) -> u32;
+                environ_sizes_get(count: u32, size: u32) -> u32;
+                args_sizes_get(count: u32, size: u32) -> u32;
+                environ_get(pointers: u32, values: u32) -> u32;
+                args_get(pointers: u32, values: u32) -> u32;
+                fd_close(fd: u32) -> u32;
+                fd_fdstat_get(fd: u32, at: u32) -> u32;
+                fd_prestat_get(fd: u32, at: u32) -> u32;
+                fd_prestat_dir_name(fd: u32, at: u32, len: u32) -> u32;
+                fd_seek(fd: u32, offset: u64, whence: u32, at: u32) -> u32;
+                proc_exit(code: u32) -> ();
+            }
         }
-        let headers = String::from_utf8_lossy(GuestState::slice(&mut c, at, len)?.0).into_owned();
-        c.data_mut().respond(status, headers, streaming != 0)
-    })?;
-    linker.func_wrap(MODULE, "write", |mut c: C<'_>, at: u32, len: u32| {
-        let (bytes, state) = GuestState::slice(&mut c, at, len)?;
-        state.write(bytes)
-    })?;
-    linker.func_wrap(MODULE, "end", |mut c: C<'_>| c.data_mut().end())?;
-    linker.func_wrap(
-        MODULE,
-        "fail",
-        |mut c: C<'_>, kind: u32, message: u32, message_len: u32, stack: u32, stack_len: u32| {
-            let message = text(&mut c, message, message_len)?;
-            let stack = text(&mut c, stack, stack_len)?;
-            c.data_mut().fail(Failure { stalled: kind == STALLED, message, stack });
-            Ok(())
-        },
-    )?;
-    linker.func_wrap(MODULE, "log", |mut c: C<'_>, level: u32, at: u32, len: u32| {
-        let text = text(&mut c, at, len)?;
-        c.data().log(level, &text);
-        Ok(())
-    })?;
-    linker.func_wrap(MODULE, "sleep", |mut c: C<'_>, milliseconds: f64| c.data_mut().sleep(milliseconds))?;
-    wasi_stub::add_to_linker(&mut linker)?;
-    Ok(linker)
+    };
 }
+pub(crate) use each_import;
 
-/// The text at an address; of one that is too long, the beginning.
-fn text(caller: &mut Caller<'_, GuestState>, at: u32, len: u32) -> Result<String> {
-    let bytes = &*GuestState::slice(caller, at, len)?.0;
-    if bytes.len() <= MAX_TEXT {
-        return Ok(String::from_utf8_lossy(bytes).into_owned());
+/// All of them, for wasmtime.
+pub fn linker(engine: &Engine) -> Result<Linker<GuestState>> {
+    let mut linker = Linker::new(engine);
+    macro_rules! link {
+        ($($place:ident $module:literal {
+            $($name:ident($($parameter:ident: $type:ty),*) -> $result:ty;)*
+        })*) => {
+            $($(
+                linker.func_wrap(
+                    $module,
+                    stringify!($name),
+                    |mut caller: Caller<'_, GuestState>, $($parameter: $type),*| -> Result<$result> {
+                        $place::$name(&mut caller, $($parameter),*)
+                    },
+                )?;
+            )*)*
+        };
     }
-    // Not within a character, of which all bytes but the first begin with these bits.
-    let within = |&at: &usize| bytes[at] & 0b1100_0000 == 0b1000_0000;
-    let end = (MAX_TEXT - 3..=MAX_TEXT).rev().find(|at| !within(at)).unwrap_or(MAX_TEXT);
-    let text = String::from_utf8_lossy(&bytes[..end]);
-    Ok(format!("{text}... ({} more bytes)", bytes.len() - end))
+    each_import!(link);
+    Ok(linker)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use log::Level;
 use tokio::sync::mpsc;
-use wasmtime::{Caller, Memory, ResourceLimiter, Result};
+use wasmtime::{Memory, ResourceLimiter, Result};
 
 use super::error::{Failure, RenderError, Stop};
 use super::memory_budget::MemoryBudget;
@@ -115,7 +115,7 @@ impl GuestState {
 
     /// Fails when the time is up. A signal ends compiled code only, so a guest that is
     /// nearly always in host functions must be ended by these. Epochs end builds.
-    fn check_time(&self) -> Result<()> {
+    pub(super) fn check_time(&self) -> Result<()> {
         if self.build.is_none() && Instant::now() >= self.deadline {
             return Err(Stop::with(RenderError::TimedOut(self.timeout)));
         }
@@ -263,23 +263,6 @@ impl GuestState {
         };
         for line in text.lines() {
             log::log!(level, "[{}] {line}", self.id);
-        }
-    }
-
-    /// The guest's memory from `at`, `len` bytes of it, and the state beside it. Fails when
-    /// the time is up.
-    pub(super) fn slice<'a>(
-        caller: &'a mut Caller<'_, Self>,
-        at: u32,
-        len: u32,
-    ) -> Result<(&'a mut [u8], &'a mut Self)> {
-        caller.data().check_time()?;
-        let memory = caller.data().memory.ok_or_else(|| Stop::trap("it has no memory"))?;
-        let (bytes, state) = memory.data_and_store_mut(caller);
-        let end = (at as usize).checked_add(len as usize);
-        match end.and_then(|end| bytes.get_mut(at as usize..end)) {
-            Some(bytes) => Ok((bytes, state)),
-            None => Err(Stop::trap("it passed a pointer outside its memory")),
         }
     }
 }

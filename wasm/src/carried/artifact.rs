@@ -34,14 +34,13 @@ pub enum ArtifactError {
 /// What wasmtime notes about a module, in the order in which it does.
 type Info = (CompiledModuleInfo, CompiledFunctionsTable, ModuleTypes);
 
-/// Makes a site's artifact of its engine's. Its machine code is zeros; see
-/// [`super::text::SharedText`]. `Ok(None)` if the site's memory is none that can be known before it
+/// Makes a site's artifact of its engine's, whose machine code should be zeros: what takes its place
+/// is [`super::text::SharedText`]. `Ok(None)` if the site's memory is none that can be known before it
 /// runs, or not one that the engine could have: then the site has to be compiled.
 ///
 /// # Errors
 /// If the engine's artifact is of another form.
 pub fn for_site(engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Vec<u8>>, ArtifactError> {
-    let text = section(&engine, TEXT)?;
     let data = section(&engine, ELF_WASM_DATA)?;
     let info_section = section(&engine, ELF_WASMTIME_INFO)?;
     let mut info: Info = postcard::from_bytes(&engine[info_section.range.clone()])
@@ -66,7 +65,7 @@ pub fn for_site(engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Vec<u8>>, Ar
     let info = postcard::to_allocvec(&info).map_err(|error| ArtifactError::Form(error.to_string()))?;
 
     let mut artifact = engine;
-    for range in [&text.range, &data.range, &info_section.range] {
+    for range in [&data.range, &info_section.range] {
         artifact[range.clone()].fill(0);
     }
     for (section, content) in [(&data, &image), (&info_section, &info)] {

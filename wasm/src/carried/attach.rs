@@ -11,15 +11,13 @@ use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::OnceLock;
 
-use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::artifact::{self, ArtifactError};
-use super::parts::{CodeDigest, Parts};
-use super::sparse::write_sparse;
+use super::parts::Parts;
 use super::text::SharedText;
-use crate::compile::{self, CARRIED, CompiledCode};
+use crate::compile;
 use crate::limits::DEFAULT_RENDER_MEMORY_LIMIT;
 use crate::target::Target;
 
@@ -37,7 +35,7 @@ const MAX_INDEX: u64 = 1 << 20;
 pub struct CarriedEngine {
     /// The release that it is of.
     pub version: String,
-    /// [`CodeDigest`] of its module.
+    /// [`super::parts::CodeDigest`] of its module.
     pub code: String,
     /// The machines that it runs on, as [`Target::name`] names them.
     pub target: String,
@@ -174,41 +172,26 @@ impl Engines {
         &self.list
     }
 
-    /// The engine with this code.
-    pub fn find(&self, code: &CodeDigest) -> Option<&CarriedEngine> {
-        let code = code.to_string();
-        self.list.iter().find(|engine| engine.code == code)
-    }
-
-    /// The engine with this [`CarriedEngine::id`].
-    pub fn with_id(&self, id: &str) -> Option<&CarriedEngine> {
-        self.list.iter().find(|engine| engine.id == id)
-    }
-
-    /// The engine of a site, and the artifact that wasmtime loads for the site. `None` if the site
-    /// has to be compiled.
+    /// The artifact that wasmtime loads for a site on one of these engines, of which it was made.
+    /// `None` if the site has to be compiled.
     ///
     /// # Errors
     /// If the program cannot be read, or was not built as it should.
-    pub fn artifact(&self, site: &[u8]) -> io::Result<Option<(&CarriedEngine, Vec<u8>)>> {
-        let Some(parts) = Parts::of(site) else { return Ok(None) };
-        let Some(engine) = self.find(&parts.digest()) else { return Ok(None) };
-        let mut artifact = vec![0; usize::try_from(engine.length).unwrap_or_default()];
-        self.program.read_exact_at(&mut artifact, engine.offset)?;
-        let artifact = artifact::for_site(artifact, &parts).map_err(io::Error::other)?;
-        Ok(artifact.map(|artifact| (engine, artifact)))
+    pub fn artifact_on(&self, engine: &CarriedEngine, site: &Parts<'_>) -> io::Result<Option<Vec<u8>>> {
+        artifact::for_site(self.without_text(engine)?, site).map_err(io::Error::other)
     }
 
-    /// A site's code, in memory. `None` if the site has to be compiled.
-    ///
-    /// # Errors
-    /// If the program cannot be read, was not built as it should, or there is no memory.
-    pub fn code(&self, site: &[u8]) -> io::Result<Option<(&CarriedEngine, CompiledCode)>> {
-        let Some((engine, artifact)) = self.artifact(site)? else { return Ok(None) };
-        let mut file = File::from(memfd_create(c"site", MemFdCreateFlag::MFD_CLOEXEC)?);
-        write_sparse(&mut file, &artifact)?;
-        let code = CompiledCode { file, interruption: CARRIED, text: Some(self.text(engine)?) };
-        Ok(Some((engine, code)))
+    /// An engine's artifact, with zeros for its machine code: most of it, and not needed here.
+    fn without_text(&self, engine: &CarriedEngine) -> io::Result<Vec<u8>> {
+        let number = |number: u64| usize::try_from(number).map_err(io::Error::other);
+        let mut artifact = vec![0; number(engine.length)?];
+        let text = number(engine.text_offset)?..number(engine.text_offset + engine.text_length)?;
+        let wrong = || io::Error::other("the list of engines in the program is damaged");
+        let (before, rest) = artifact.split_at_mut_checked(text.start).ok_or_else(wrong)?;
+        let after = rest.get_mut(text.len()..).ok_or_else(wrong)?;
+        self.program.read_exact_at(before, engine.offset)?;
+        self.program.read_exact_at(after, engine.offset + text.end as u64)?;
+        Ok(artifact)
     }
 
     /// An engine's machine code.

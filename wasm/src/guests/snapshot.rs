@@ -13,8 +13,7 @@ use crate::abi::exports;
 use crate::abi::imports;
 use crate::abi::response::ResponseSink;
 use crate::abi::state::GuestState;
-use crate::carried::text::SharedText;
-use crate::compile::{CompiledCode, does_not_compile};
+use crate::compile::{CompiledCode, MachineCode, does_not_compile};
 use crate::detect::{self, Kind};
 use crate::engine;
 use crate::interrupt::{Interruption, TimeLimit};
@@ -158,7 +157,10 @@ impl LoadedModule {
     fn map(name: &str, code: &CompiledCode, limits: &Limits) -> Result<Self, LoadError> {
         let no_file = |error: std::io::Error| LoadError::Internal(error.to_string());
         let file = code.file.try_clone().map_err(no_file)?;
-        let text = code.text.as_ref().map(SharedText::try_clone).transpose().map_err(no_file)?;
+        let text = match &code.machine {
+            MachineCode::Shared(text) => Some(text.try_clone().map_err(no_file)?),
+            MachineCode::InFile | MachineCode::Linked(_) => None,
+        };
         let engine = engine::for_rendering(code.interruption, limits, text).map_err(internal)?;
         // SAFETY: the file was written by this binary's own compiler and reached this process
         // by way of a directory that only the node's administrator can write to.
@@ -210,12 +212,7 @@ impl LoadedModule {
         let reached = limited.reached();
         drop(limited);
         result.map_err(|error| explain(&error, reached, timeout))?;
-        let state = store.data_mut();
-        match state.take_failure() {
-            Some(failure) => Err(failure.into()),
-            None if state.ended() => Ok(()),
-            None => Err(RenderError::Incomplete),
-        }
+        finish(store.data_mut())
     }
 
     fn call(&self, store: &mut Store<GuestState>, input: &[u8]) -> wasmtime::Result<()> {
@@ -247,8 +244,17 @@ impl LoadedModule {
     }
 }
 
+/// How a render ended whose call returned.
+pub(crate) fn finish(state: &mut GuestState) -> Result<(), RenderError> {
+    match state.take_failure() {
+        Some(failure) => Err(failure.into()),
+        None if state.ended() => Ok(()),
+        None => Err(RenderError::Incomplete),
+    }
+}
+
 /// Why a call failed; `time_is_up` says whether the time limit was reached.
-fn explain(error: &wasmtime::Error, time_is_up: bool, timeout: Duration) -> RenderError {
+pub(crate) fn explain(error: &wasmtime::Error, time_is_up: bool, timeout: Duration) -> RenderError {
     if let Some(Stop(error)) = error.downcast_ref() {
         return error.clone();
     }

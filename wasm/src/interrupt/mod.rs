@@ -1,8 +1,16 @@
 //! Time limits for renders: how an endless loop is ended, even a hostile module's.
 
 mod epoch;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86", target_arch = "arm")
+))]
+mod registers;
 #[cfg_attr(
-    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    not(all(
+        target_os = "linux",
+        any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86", target_arch = "arm")
+    )),
     path = "unsupported.rs"
 )]
 mod signal;
@@ -15,6 +23,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module, Store};
 
 pub use epoch::Epochs;
+pub use signal::Signals;
 
 /// How long renders are interrupted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

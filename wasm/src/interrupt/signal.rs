@@ -24,10 +24,11 @@ use parking_lot::{Condvar, Mutex};
 use wasmtime::Module;
 use wasmtime::component::Component;
 
+use super::registers::{call, go_to, instruction};
 use super::trap;
 
-/// Whether this works on this machine.
-pub const SUPPORTED: bool = true;
+/// Whether this works for modules on this machine: wasmtime makes machine code for it.
+pub const SUPPORTED: bool = cfg!(target_pointer_width = "64");
 
 /// The signal. It is ignored by default, so one that somebody else sends does no harm
 /// before the handler is installed.
@@ -46,10 +47,17 @@ const VERY_LATE: Duration = Duration::from_millis(20);
 struct Code {
     /// Starts and ends of their functions, sorted.
     functions: Vec<(usize, usize)>,
-    /// An instruction that always traps.
-    trap: usize,
+    end: End,
     /// Keeps the code mapped.
     _images: Vec<Image>,
+}
+
+/// Where a render goes whose time is up.
+enum End {
+    /// To an instruction that always traps.
+    Trap(usize),
+    /// To a function without parameters that does not return.
+    Function(usize),
 }
 
 /// What code belongs to.
@@ -73,6 +81,9 @@ impl Image {
 impl Code {
     /// `None` if no module has an instruction that always traps.
     fn of(modules: &[&Module]) -> Option<Self> {
+        if !SUPPORTED {
+            return None;
+        }
         let (mut functions, mut trap, mut images) = (Vec::new(), None, Vec::new());
         for &module in modules {
             let base = module.text().as_ptr().addr();
@@ -86,11 +97,14 @@ impl Code {
             images.push(image);
         }
         functions.sort_unstable();
-        Some(Self { functions, trap: trap?, _images: images })
+        Some(Self { functions, end: End::Trap(trap?), _images: images })
     }
 
     /// The same for all modules of a component, whose functions only the image's symbols tell.
     fn of_component(component: &Component) -> Option<Self> {
+        if !SUPPORTED {
+            return None;
+        }
         let image = Image::Component(component.clone());
         let bytes = image.bytes();
         let offset = trap::find(bytes)?;
@@ -98,7 +112,7 @@ impl Code {
         let base = bytes.as_ptr().addr() + text;
         functions.iter_mut().for_each(|(start, end)| (*start, *end) = (base + *start, base + *end));
         functions.sort_unstable();
-        Some(Self { functions, trap: base + offset, _images: vec![image] })
+        Some(Self { functions, end: End::Trap(base + offset), _images: vec![image] })
     }
 
     fn contains(&self, address: usize) -> bool {
@@ -166,6 +180,14 @@ impl Signals {
     /// The same for a component.
     pub fn start_for_component(component: &Component) -> io::Result<Option<Self>> {
         Code::of_component(component).map(Self::watch).transpose()
+    }
+
+    /// The same for the machine code of engines that are linked into this program, all of which is
+    /// at `text`. A call that has to end goes on at `leave`, a function that takes nothing and does
+    /// not return.
+    pub fn start_for_linked(text: Range<usize>, leave: usize) -> io::Result<Self> {
+        let functions = vec![(text.start, text.end)];
+        Self::watch(Code { functions, end: End::Function(leave), _images: Vec::new() })
     }
 
     /// Whether a module has an instruction that always traps.
@@ -304,12 +326,12 @@ extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut l
     if !running.expired.load(Ordering::Relaxed) {
         return;
     }
-    #[cfg(target_arch = "x86_64")]
-    let instruction = &mut context.uc_mcontext.gregs[libc::REG_RIP as usize];
-    #[cfg(target_arch = "aarch64")]
-    let instruction = &mut context.uc_mcontext.pc;
-    if running.code.contains(*instruction as usize) {
-        *instruction = running.code.trap as _;
+    if !running.code.contains(instruction(context)) {
+        return;
+    }
+    match running.code.end {
+        End::Trap(instruction) => go_to(context, instruction),
+        End::Function(function) => call(context, function),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::time::Duration;
 
 use wasmtime::Module;
@@ -27,6 +28,11 @@ impl Signals {
     /// Always `Ok(None)`.
     pub fn start_for_component(_component: &Component) -> io::Result<Option<Self>> {
         Ok(None)
+    }
+
+    /// Always an error.
+    pub fn start_for_linked(_text: Range<usize>, _leave: usize) -> io::Result<Self> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
     }
 
     /// Never.

@@ -1,0 +1,245 @@
+//! What a hostile memory can make an engine do: the same on both back ends, and nothing worse than a
+//! failed render.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use crate::abi::error::RenderError;
+use crate::abi::response::{ResponsePart, ResponseSink};
+use crate::guests::snapshot::Site;
+use crate::guests::{Guest, load_site};
+use crate::limits::Limits;
+use crate::own_engines::{self, OwnEngine};
+
+const HOSTILE: &str = include_str!("hostile.wat");
+
+/// Long enough to wait for anything that happens at all.
+const HANG: Duration = Duration::from_secs(30);
+
+/// What hostile.wat is told.
+fn memory(what: u32, [a, b, c]: [u32; 3]) -> Vec<u8> {
+    [what, a, b, c].iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+/// A site of the hostile engine with this memory.
+fn site(memory: &[u8]) -> Vec<u8> {
+    let mut text = String::new();
+    for byte in memory {
+        text += &format!("\\{byte:02x}");
+    }
+    let (before, data) = HOSTILE.split_once("(data (i32.const 65536) \"").unwrap();
+    let (_, after) = data.split_once('"').unwrap();
+    wat::parse_str(format!("{before}(data (i32.const 65536) \"{text}\"{after}")).unwrap()
+}
+
+fn limits(timeout: Duration) -> Limits {
+    Limits { render_threads: 2, render_memory_limit: 2 << 20, render_timeout: timeout, ..Limits::default() }
+}
+
+fn linked(site: &[u8], limits: &Limits) -> Box<dyn Guest> {
+    let linked = super::all().iter().map(OwnEngine::Linked);
+    let (_, code) = own_engines::code(linked, site)
+        .unwrap()
+        .expect("the engine of hostile.wat is linked in: run scripts/test-linked.sh");
+    let (guest, backend) = load_site("test.wasm", code, limits).unwrap();
+    assert_eq!(backend, "wasm2c");
+    guest
+}
+
+fn compiled(site: &[u8], limits: &Limits) -> Box<dyn Guest> {
+    Box::new(Site::compile("test.wasm", site, limits).unwrap())
+}
+
+/// The response's headers and body, or why there is none.
+fn render(guest: &dyn Guest, input: &[u8]) -> Result<(String, Vec<u8>), RenderError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (parts, mut response) = mpsc::channel(8);
+    let runtime = runtime.handle().clone();
+    guest.render(input, ResponseSink { id: "1".into(), client: None, body: None, parts, runtime })?;
+    match response.try_recv().unwrap() {
+        ResponsePart::Whole(head, body) => Ok((head.headers, body.to_vec())),
+        part => panic!("{part:?}"),
+    }
+}
+
+/// On a thread with as much stack as render threads have.
+fn with_stack<R: Send>(run: impl FnOnce() -> R + Send) -> R {
+    let stack = crate::engine::WASM_STACK + (512 << 10);
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(stack).spawn_scoped(scope, run).unwrap();
+        thread.join().unwrap()
+    })
+}
+
+/// Tells the hostile engine the same on both back ends, twice, and compares.
+fn both(what: u32, how: [u32; 3], timeout: Duration) -> Result<Vec<u8>, RenderError> {
+    let site = site(&memory(what, how));
+    with_stack(|| {
+        let limits = limits(timeout);
+        let (linked, compiled) = (linked(&site, &limits), compiled(&site, &limits));
+        let first = render(&*linked, b"input");
+        assert_eq!(first, render(&*compiled, b"input"), "{what} {how:?}: the back ends differ");
+        assert_eq!(first, render(&*linked, b"input"), "{what} {how:?}: the second render differs");
+        first.map(|(_, body)| body)
+    })
+}
+
+fn trap(what: u32, how: [u32; 3]) -> String {
+    match both(what, how, HANG).unwrap_err() {
+        RenderError::Trapped(trap) => trap,
+        error => error.to_string(),
+    }
+}
+
+/// The number that a render answers with, after checking that memory and globals were fresh.
+fn number(what: u32, how: [u32; 3]) -> u64 {
+    let body = both(what, how, HANG).unwrap();
+    let (number, rest) = body.split_first_chunk().unwrap();
+    let rest: Vec<u32> = rest.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
+    assert_eq!((rest[0], rest[2]), (1, 1), "the first render of this instance");
+    u64::from_le_bytes(*number)
+}
+
+/// Numbers that look random, the same every time (Knuth's MMIX generator).
+fn numbers(count: usize) -> impl Iterator<Item = u32> {
+    let mut state = 7_u64;
+    std::iter::repeat_with(move || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 32) as u32
+    })
+    .take(count)
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn instructions_compute_the_same() {
+    let special =
+        [0, 1, 31, 32, 33, 0x7fff_ffff, 0x8000_0000, u32::MAX, 0x7ff0_0000, 0xfff8_0000, 0x3fe0_0000];
+    for a in special {
+        for b in special {
+            number(0, [a, b, a ^ b]);
+        }
+    }
+    let random: Vec<u32> = numbers(180).collect();
+    for [a, b, c] in random.as_chunks().0 {
+        number(0, [*a, *b, *c]);
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn memory_ends_where_it_ends() {
+    let end = 2 * 65_536_u32;
+    for what in [3, 4] {
+        // Eight bytes at an offset of eight.
+        both(what, [end - 16, 0, 0], HANG).unwrap();
+        for at in [end - 15, end, u32::MAX - 15, u32::MAX] {
+            assert!(trap(what, [at, 0, 0]).contains("out of bounds memory access"), "{what} {at}");
+        }
+    }
+    both(10, [end - 5, 7, 5], HANG).unwrap();
+    both(11, [70_000, 80_000, 9_999], HANG).unwrap();
+    for (what, how) in
+        [(10, [end - 5, 7, 6]), (10, [0, 7, u32::MAX]), (11, [0, end - 1, 2]), (11, [u32::MAX, 0, 1])]
+    {
+        assert!(trap(what, how).contains("out of bounds memory access"), "{what} {how:?}");
+    }
+    for how in [[end, 1, 0], [0, end - 1, 2], [u32::MAX, u32::MAX, 0]] {
+        assert!(both(12, how, HANG).is_err(), "{how:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn calls_through_a_table_reach_functions_of_their_type_only() {
+    assert_eq!(number(5, [0, 21, 0]), 42);
+    // Of other types, empty, outside.
+    for index in [1, 2, 3, 4, 5, u32::MAX] {
+        let site = site(&memory(5, [index, 0, 0]));
+        for guest in [linked(&site, &limits(HANG)), compiled(&site, &limits(HANG))] {
+            let error = render(&*guest, b"").unwrap_err();
+            // wasm2c does not tell why.
+            assert!(matches!(error, RenderError::Trapped(_)), "{index}: {error}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn arithmetic_traps_are_told_apart() {
+    assert_eq!(number(6, [7, 2, 0]), 4);
+    assert!(trap(6, [7, 0, 0]).contains("integer divide by zero"));
+    assert!(trap(6, [0x8000_0000, u32::MAX, 0]).contains("integer overflow"));
+    assert!(trap(7, [0, 0x8000_0000, u32::MAX]).contains("integer overflow"));
+    assert!(trap(7, [1, 1, 0]).contains("integer divide by zero"));
+    // A NaN, and a number that is too large.
+    assert!(trap(8, [0, 0x7ff8_0000, 0]).contains("invalid conversion to integer"));
+    assert!(trap(8, [0, 0x4400_0000, 0]).contains("integer overflow"));
+    assert_eq!(number(8, [0, 0xc008_0000, 0]), u64::from(-3_i32 as u32));
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn memory_grows_to_its_own_limit_and_the_renders() {
+    assert_eq!(number(9, [0, 0, 0]), 2);
+    assert_eq!(number(9, [3, 0, 0]), 2);
+    // More than the module allows is refused; more than the render may have ends it.
+    assert_eq!(number(9, [22, 0, 0]), 2);
+    assert_eq!(number(9, [23, 0, 0]), u64::from(u32::MAX));
+    for pages in [31, 0x7fff] {
+        assert_eq!(both(9, [pages, 0, 0], HANG), Err(RenderError::OutOfMemory(2 << 20)));
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn renders_that_do_not_end_are_ended_again_and_again() {
+    let limit = Duration::from_millis(20);
+    // Loops, waits, and is nearly always in other functions.
+    for (what, how) in [(1, [0; 3]), (14, [0, 0x4100_0000, 0]), (16, [0; 3]), (17, [0; 3])] {
+        let started = Instant::now();
+        for _ in 0..5 {
+            assert_eq!(both(what, how, limit), Err(RenderError::TimedOut(limit)), "{what}");
+        }
+        assert!(started.elapsed() < HANG, "{what}");
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn recursion_without_end_is_one_failed_render() {
+    for _ in 0..3 {
+        assert_eq!(both(2, [0; 3], HANG), Err(RenderError::StackExhausted));
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn what_the_engine_reports_is_reported() {
+    assert_eq!(trap(15, [3, 0, 0]), "it exited with code 3");
+    assert!(matches!(both(13, [1, 4, 4], HANG), Err(RenderError::Threw { .. })));
+    assert!(matches!(both(13, [2, 4, 4], HANG), Err(RenderError::Stalled(_))));
+    // Room for the request where there is none.
+    let mut memory = memory(0, [0; 3]);
+    memory.extend(u32::MAX.to_le_bytes());
+    let site = site(&memory);
+    for guest in [linked(&site, &limits(HANG)), compiled(&site, &limits(HANG))] {
+        assert!(matches!(render(&*guest, b"input"), Err(RenderError::Trapped(_))));
+    }
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn renders_run_at_the_same_time_and_leave_nothing_to_each_other() {
+    let site = site(&memory(4, [70_000, 0, 0]));
+    let guest = linked(&site, &limits(HANG));
+    let right = render(&*guest, b"1").unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..200).for_each(|_| assert_eq!(render(&*guest, b"1").unwrap(), right)));
+        }
+    });
+    guest.unload();
+    assert_eq!(render(&*guest, b"1").unwrap(), right);
+}
