@@ -110,6 +110,11 @@ test-browser: image ## Run the tests in Chromium
 	scripts/setup.sh browser
 	scripts/test-browser.sh
 
+test-32-bit: build ## Test the back end of 32-bit machines: the engine, translated to C
+	scripts/setup.sh dist
+	scripts/test-linked.sh
+	scripts/test-32-bit.sh
+
 test-templates: build ## Build today's Vite templates as images, and compare their pages with Node's
 	node scripts/compare-templates.mjs
 
@@ -128,9 +133,9 @@ bench: image ## Measure side by side with peers, into bench/results
 	scripts/bench-components.sh
 	node scripts/site-figures.mjs
 
-dist: build ## Build the static tarballs for amd64 and arm64 into target/dist
+dist: build ## Build the static tarballs for every kind of board into target/dist
 	scripts/setup.sh dist
-	scripts/dist.sh amd64 arm64
+	scripts/dist.sh amd64 arm64 armv6
 
 install: ## Install binaries, man pages and shell completions below PREFIX (/usr/local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
@@ -146,4 +151,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-modules soak soak-clock test-browser test-templates lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-modules test-32-bit soak soak-clock test-browser test-templates lint bench dist install uninstall

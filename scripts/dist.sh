@@ -2,7 +2,7 @@
 # Builds static tarballs of both binaries into target/dist and runs each binary, under
 # qemu where the processor is another one:
 #
-#   scripts/dist.sh amd64|arm64...
+#   scripts/dist.sh amd64|arm64|armv6...
 #
 # target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the shim, `ssr`,
 # the licence and the README.
@@ -16,34 +16,22 @@ die() {
 }
 
 version=$(scripts/version.sh)
-# A directory of its own, so that other builds need not wait for this one.
 build_dir=target/dist-build
 dist_dir=target/dist
 
-# machine ARCH: the name that Rust and the kernel have for the processor.
+# machine ARCH: the name that qemu has for the processor.
 machine() {
   case $1 in
     amd64) echo x86_64 ;;
     arm64) echo aarch64 ;;
-    *) die "unknown architecture $1: amd64 or arm64" ;;
+    # One binary for every 32-bit Raspberry Pi.
+    armv6) echo arm ;;
+    *) die "unknown architecture $1: amd64, arm64 or armv6" ;;
   esac
 }
 
-build() {
-  local machine=$1 zig seccomp
-  zig=$(scripts/zig-path.sh)
-  seccomp=$(scripts/libseccomp.sh "$machine")
-  say "compiling for $machine (several minutes)"
-  # At a fixed address, as .cargo/config.toml has it for this machine.
-  RUSTFLAGS="-C relocation-model=static" \
-    PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
-    LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH=$seccomp \
-    cargo zigbuild --quiet --release --target "$machine-unknown-linux-musl" --target-dir "$build_dir" \
-    --package containerd-shim-ssr --package ssr-cli
-}
-
-# check MACHINE DIRECTORY: both binaries print their version, and `ssr` builds
-# and serves a page.
+# check MACHINE DIRECTORY: both binaries print their version, and `ssr` serves a page. It builds
+# the page, too, unless it is for a 32-bit machine: emulated, that takes minutes.
 check() {
   local machine=$1 directory=$2 run=() work server url
   [[ $machine == "$(uname -m)" ]] || run=("qemu-$machine-static")
@@ -59,7 +47,11 @@ check() {
 export default { fetch: () => new Response('<h1>hello from dist</h1>', { headers: { 'content-type': 'text/html' } }) };
 JS
   url=127.0.0.1:$((20000 + RANDOM % 20000))
-  "${run[@]}" "$directory/ssr" build "$work/page.js" -o "$work/ssr.wasm" >&2
+  if [[ $machine == arm ]]; then
+    target/release/ssr build "$work/page.js" -o "$work/ssr.wasm" >&2
+  else
+    "${run[@]}" "$directory/ssr" build "$work/page.js" -o "$work/ssr.wasm" >&2
+  fi
   "${run[@]}" "$directory/ssr" serve --listen "$url" "$work/ssr.wasm" "$work/assets" >&2 &
   server=$!
   # shellcheck disable=SC2064
@@ -88,7 +80,7 @@ pack() {
   say "$dist_dir/$name.tar.gz, $(($(stat -c %s "$dist_dir/$name.tar.gz") / 1024)) KiB"
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64..."
+[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv6..."
 [[ -f target/engine/engine.wasm ]] || die "target/engine/engine.wasm is missing: run scripts/build-engine.sh first"
 [[ -x target/release/ssr ]] || die "target/release/ssr, which compiles engines, is missing: run make build first"
 for file in LICENSE README.md; do
@@ -96,11 +88,18 @@ for file in LICENSE README.md; do
 done
 for arch in "$@"; do
   machine=$(machine "$arch")
-  build "$machine"
-  built=$build_dir/$machine-unknown-linux-musl/release
+  built=$(scripts/build-static.sh "$arch" containerd-shim-ssr ssr-cli)
   directory=$build_dir/with-engines/$arch
   mkdir -p "$directory"
-  scripts/attach-engines.sh target/release/ssr "$directory" "$built/ssr" "$built/containerd-shim-ssr-v1"
+  if [[ $machine == arm ]]; then
+    cp "$built/ssr" "$built/containerd-shim-ssr-v1" "$directory"
+  else
+    scripts/attach-engines.sh target/release/ssr "$directory" "$built/ssr" "$built/containerd-shim-ssr-v1"
+    # Compiled once more, an engine has the same bytes.
+    mkdir -p "$directory-again"
+    scripts/attach-engines.sh target/release/ssr "$directory-again" "$built/ssr"
+    cmp "$directory/ssr" "$directory-again/ssr" || die "engines for $arch differ from build to build"
+  fi
   check "$machine" "$directory"
   pack "$arch" "$directory"
 done

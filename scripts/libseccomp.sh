@@ -1,18 +1,20 @@
 #!/usr/bin/env bash
 # Builds a static libseccomp for musl and prints the directory that holds it:
 #
-#   scripts/libseccomp.sh x86_64|aarch64
+#   scripts/libseccomp.sh x86_64|aarch64|arm
 #
 # apt downloads and verifies Debian's source package, using separate package lists:
 # the system's package sources are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-arch=${1:?usage: scripts/libseccomp.sh x86_64|aarch64}
+arch=${1:?usage: scripts/libseccomp.sh x86_64|aarch64|arm}
 case $arch in
-  x86_64 | aarch64) ;;
+  x86_64 | aarch64) host=$arch-linux-musl cc=(-target "$arch-linux-musl") ;;
+  # ARMv6 and later, with hardware for floating point.
+  arm) host=arm-linux-musleabihf cc=(-target arm-linux-musleabihf -mcpu=generic+v6+strict_align+vfp2-d32) ;;
   *)
-    echo "libseccomp: unknown architecture $arch: x86_64 or aarch64" >&2
+    echo "libseccomp: unknown architecture $arch: x86_64, aarch64 or arm" >&2
     exit 1
     ;;
 esac
@@ -53,8 +55,8 @@ build() {
   touch "$work/src/syscalls.perf.c"
   (
     cd "$work"
-    ./configure --host="$arch-linux-musl" --prefix=/ --disable-shared --enable-static --disable-python \
-      CC="$zig cc -target $arch-linux-musl" AR="$zig ar" RANLIB="$zig ranlib" GPERF=true
+    ./configure --host="$host" --prefix=/ --disable-shared --enable-static --disable-python \
+      CC="$zig cc ${cc[*]}" AR="$zig ar" RANLIB="$zig ranlib" GPERF=true
     make --jobs="$jobs" -C include
     make --jobs="$jobs" -C src libseccomp.la
   ) >"$work/log" 2>&1 || {

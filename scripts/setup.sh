@@ -104,8 +104,13 @@ unpack_nginx() {
 }
 
 dist() {
-  apt_packages make qemu-user-static binutils curl
-  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl
+  apt_packages make qemu-user-static binutils curl patch wabt
+  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
+  # What the standard library for ARMv6 is made of.
+  rustup component list --installed | grep -qx rust-src || {
+    say "adding the Rust component rust-src (rustup)"
+    rustup --quiet component add rust-src
+  }
   scripts/zig-path.sh >/dev/null
 }
 

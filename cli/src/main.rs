@@ -10,6 +10,7 @@ mod packaging;
 mod progress;
 mod run;
 mod serve;
+mod user_code;
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -47,6 +48,9 @@ enum Command {
     /// Put compiled engines into programs: a step of building a release
     #[command(hide = true)]
     Engine(engine::EngineArgs),
+    /// Compile a module for this machine, for `ssr serve` and `ssr run`
+    #[command(hide = true)]
+    Compile(user_code::compiler::CompileArgs),
     /// Print a completion script for a shell
     Completions(packaging::CompletionsArgs),
     /// Print the man page, or write the pages of all commands
@@ -90,6 +94,7 @@ fn run(log: &LogBuffer) -> ExitCode {
         Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
         Command::Engine(args) => engine::run(&args),
+        Command::Compile(args) => return user_code::compiler::run(&args),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),
         Command::Man(args) => packaging::man(&args, Cli::command()),
     };

@@ -8,7 +8,8 @@ use clap::Args;
 use ssr_server::settings::{Settings, TABLE};
 use ssr_server::{Command, run_command, split_function};
 use ssr_wasi::Directory;
-use ssr_wasm::code_source::CodeSource;
+
+use crate::user_code;
 
 /// Arguments of `ssr run`.
 #[derive(Args)]
@@ -52,7 +53,7 @@ pub fn run(args: RunArgs) -> Result<ExitCode> {
     let command = Command {
         name: split_function(&args.module).0.to_owned(),
         module: args.module,
-        code: CodeSource::Compile,
+        code: user_code::source(),
         args: args.args,
         env: args.env.iter().filter_map(|variable| environment(variable)).collect(),
         working_directory: args.workdir,

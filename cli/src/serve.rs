@@ -7,7 +7,8 @@ use ssr_server::error::ServeError;
 use ssr_server::settings::{RENAMED, Settings, TABLE};
 use ssr_server::{ProgramFiles, SiteSource};
 use ssr_wasi::Directory;
-use ssr_wasm::code_source::CodeSource;
+
+use crate::user_code;
 
 /// Arguments of `ssr serve`: the module, the assets, and a flag for each setting.
 #[derive(Debug)]
@@ -83,7 +84,7 @@ pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let everything = Directory { host: "/".into(), guest: "/".to_owned(), read_only: false };
     let source = SiteSource {
         module: args.module.clone(),
-        code: CodeSource::Compile,
+        code: user_code::source(),
         assets: args.assets.clone(),
         env,
         files: ProgramFiles { given: Vec::new(), volumes_in: vec![everything] },

@@ -563,6 +563,7 @@ fn sigterm_before_the_site_is_ready_stops_the_server_immediately() {
     // Cargo's own carries no engine: it has to compile first.
     let mut server = Command::new(env!("CARGO_BIN_EXE_ssr"))
         .current_dir(directory.path())
+        .env("XDG_CACHE_HOME", directory.path().join("cache"))
         .args(["serve", "ssr.wasm", "--listen", "127.0.0.1:0"])
         .stderr(Stdio::piped())
         .spawn()

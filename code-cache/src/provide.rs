@@ -230,9 +230,12 @@ pub fn provide(
         remember_failure(cache, &module, request.render_memory_limit, &failure);
     }
     let (metadata, code) = compiled?;
-    let inserted = turn.and_then(|(cache, _turn)| cache.insert(&metadata, &code).map_err(&mut without).ok());
+    let inserted = turn.and_then(|(cache, _turn)| {
+        let file = cache.insert(&metadata, &code).map_err(&mut without).ok()?;
+        Some(cache.hand_out(&file))
+    });
     let file = match inserted {
-        Some(file) => ReadOnlyFile::of(&file)?,
+        Some(file) => file?,
         None => ReadOnlyFile::in_memory(|file| entry::write(file, &metadata, &code))?,
     };
     let compiled = matches!(machine, MachineCode::InFile);

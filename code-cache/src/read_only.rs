@@ -45,6 +45,11 @@ impl ReadOnlyFile {
         Ok((copy?, 0))
     }
 
+    /// `file` itself, for this process alone, which could change it anyhow.
+    pub(crate) fn of_own(file: &File) -> io::Result<Self> {
+        file.try_clone().map(Self)
+    }
+
     /// A file in memory with what `write` writes.
     pub fn in_memory(write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<Self> {
         let sealed = sealed_memory(c"ssr-code", Execute::No, write)?;

@@ -138,7 +138,7 @@ impl CodeSource {
 }
 
 /// The code of a site whose engine this program has.
-fn on_own_engine(name: &str, module: &[u8]) -> Option<CompiledCode> {
+pub fn on_own_engine(name: &str, module: &[u8]) -> Option<CompiledCode> {
     match own_engines::code(own_engines::all(), module) {
         Ok(Some((engine, code))) => {
             log::debug!("{name} runs on the machine code of the engine {}", engine.version());

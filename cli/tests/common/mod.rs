@@ -20,7 +20,12 @@ pub fn binary() -> PathBuf {
 
 /// Runs `ssr` in `directory`.
 pub fn ssr(directory: &Path, args: &[&str]) -> Output {
-    Command::new(binary()).current_dir(directory).args(args).output().unwrap()
+    Command::new(binary())
+        .current_dir(directory)
+        .env("XDG_CACHE_HOME", directory.join("cache"))
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 /// What a command wrote to standard error.
@@ -99,6 +104,7 @@ impl Server {
         build(directory.path(), source);
         let mut child = Command::new(binary())
             .current_dir(directory.path())
+            .env("XDG_CACHE_HOME", directory.path().join("cache"))
             .args(["serve", "ssr.wasm", "dist", "--listen", "127.0.0.1:0"])
             .args(flags)
             .stderr(Stdio::piped())

@@ -19,6 +19,7 @@ mod room;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -79,6 +80,7 @@ pub struct CodeCache {
     dir: PathBuf,
     size: u64,
     namespace: Option<String>,
+    own: bool,
 }
 
 impl CodeCache {
@@ -96,7 +98,7 @@ impl CodeCache {
         if !metadata.is_dir() || metadata.uid() != owner || metadata.mode() & 0o022 != 0 {
             return Err(CacheError::Untrusted { path: dir.to_owned(), owner });
         }
-        Ok(Self { dir: dir.to_owned(), size, namespace: None })
+        Ok(Self { dir: dir.to_owned(), size, namespace: None, own: false })
     }
 
     /// The cache as containers of a containerd namespace use it: what they find or add is held
@@ -105,6 +107,17 @@ impl CodeCache {
     pub fn for_namespace(self, namespace: Option<&str>) -> Self {
         let namespace = namespace.filter(|name| holds::is_namespace(name)).map(str::to_owned);
         Self { namespace, ..self }
+    }
+
+    /// The cache as a process uses it that runs the code itself, as the user to whom the cache
+    /// belongs: it may have the files as they are.
+    pub fn for_this_process(self) -> Self {
+        Self { own: true, ..self }
+    }
+
+    /// A file of the cache, for who runs the code.
+    pub(crate) fn hand_out(&self, file: &File) -> io::Result<ReadOnlyFile> {
+        if self.own { ReadOnlyFile::of_own(file) } else { ReadOnlyFile::of(file) }
     }
 
     /// The cache directory.
@@ -138,7 +151,7 @@ impl CodeCache {
         // Fails on a read-only file system, where nothing is evicted either.
         let _ = file.set_modified(SystemTime::now());
         self.hold(&path);
-        let file = ReadOnlyFile::of(&file).ok()?;
+        let file = self.hand_out(&file).ok()?;
         let machine = MachineCode::InFile;
         Some(Code { file, metadata, machine, compiled: false, warnings: Vec::new(), notes: Vec::new() })
     }

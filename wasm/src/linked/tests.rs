@@ -1,16 +1,18 @@
 //! What a hostile memory can make an engine do: the same on both back ends, and nothing worse than a
 //! failed render.
 
+use std::fs::{self, File};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
 use crate::abi::error::RenderError;
 use crate::abi::response::{ResponsePart, ResponseSink};
+use crate::carried::attach::Engines;
 use crate::guests::snapshot::Site;
 use crate::guests::{Guest, load_site};
 use crate::limits::Limits;
-use crate::own_engines::{self, OwnEngine};
+use crate::own_engines::{self, OwnEngine, carried};
 
 const HOSTILE: &str = include_str!("hostile.wat");
 
@@ -242,4 +244,67 @@ fn renders_run_at_the_same_time_and_leave_nothing_to_each_other() {
     });
     guest.unload();
     assert_eq!(render(&*guest, b"1").unwrap(), right);
+}
+
+/// Where in a module the bytes of its memory are.
+fn places_of_memory(module: &[u8]) -> Vec<usize> {
+    let mut places = Vec::new();
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        if let wasmparser::Payload::DataSection(segments) = payload.unwrap() {
+            for segment in segments {
+                let segment = segment.unwrap();
+                places.extend(segment.range.end - segment.data.len()..segment.range.end);
+            }
+        }
+    }
+    places
+}
+
+/// What an outcome has to be on both back ends. How deep calls may be, and how far a render gets in
+/// its time, differs.
+fn comparable(outcome: Result<(String, Vec<u8>), RenderError>) -> Result<(String, Vec<u8>), String> {
+    outcome.map_err(|error| match error {
+        RenderError::TimedOut(_) | RenderError::StackExhausted => "too much".to_owned(),
+        RenderError::Trapped(_) => "a trap".to_owned(),
+        error => error.to_string(),
+    })
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn a_damaged_heap_of_the_real_engine_does_the_same_on_both_back_ends() {
+    let variable =
+        |name| std::env::var(name).unwrap_or_else(|_| panic!("{name}: run scripts/test-linked.sh"));
+    let site = fs::read(variable("SSR_TEST_SITE")).unwrap();
+    let program = File::open(variable("SSR_TEST_CARRIER")).unwrap();
+    let rounds: usize = variable("SSR_TEST_ROUNDS").parse().unwrap();
+    let engines = Engines::of(program).unwrap().expect("it carries engines");
+    let places = places_of_memory(&site);
+    let limits = Limits { render_memory_limit: 64 << 20, ..limits(Duration::from_millis(300)) };
+    let mut fields = Vec::new();
+    for field in [Some("GET"), Some("http://h/"), Some("/"), Some(""), None, Some("")] {
+        crate::abi::request::encode_field(&mut fields, field.map(str::as_bytes));
+    }
+    let (mut random, mut answered, mut failed) = (numbers(usize::MAX), 0, 0);
+    let mut next = || random.next().unwrap() as usize;
+    with_stack(|| {
+        for round in 0..rounds {
+            let mut damaged = site.clone();
+            // Up to a thousand places: most of a heap is not looked at.
+            for _ in 0..1 << (next() % 11) {
+                damaged[places[next() % places.len()]] = next() as u8;
+            }
+            let (_, code) = own_engines::code(carried(&engines), &damaged).unwrap().unwrap();
+            let (guest, _) = load_site("test.wasm", code, &limits).unwrap();
+            let (one, other) = (guest, linked(&damaged, &limits));
+            let right = comparable(render(&*one, &fields));
+            let outcome = comparable(render(&*other, &fields));
+            // A damaged heap may look at the clock.
+            let changes = || comparable(render(&*one, &fields)) != right;
+            assert!(outcome == right || changes(), "round {round}: {outcome:?} and {right:?}");
+            if right.is_ok() { answered += 1 } else { failed += 1 }
+        }
+    });
+    eprintln!("{answered} damaged heaps answered, {failed} failed");
+    assert!(answered > rounds / 10 && failed > rounds / 10, "{answered} and {failed}");
 }

@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 use libcontainer::syscall::linux::MountAttr;
 use libcontainer::syscall::syscall::{Syscall, SyscallType};
 
+/// `MS_PRIVATE`, as `mount_setattr` takes it: libc has it as wide as this machine's addresses.
+const PRIVATE: u64 = 1 << 18;
+
 /// Which mounts of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -55,7 +58,7 @@ pub fn map(tree: &OwnedFd, depth: Depth, namespace: &OwnedFd) -> Result<()> {
 
 /// Lets a detached tree neither receive the node's later mounts nor pass any on.
 pub fn make_private(tree: &OwnedFd) -> Result<()> {
-    let attributes = MountAttr { propagation: libc::MS_PRIVATE, ..NOTHING };
+    let attributes = MountAttr { propagation: PRIVATE, ..NOTHING };
     set(tree, Depth::All, &attributes).context("cannot make it private")
 }
 
