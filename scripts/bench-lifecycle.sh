@@ -23,7 +23,8 @@ cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
 # spend milliseconds on backtraces.
 unset RUST_BACKTRACE RUST_LIB_BACKTRACE
 tables=$("$built/bench-lifecycle" --image target/image/site.tar --module target/image/ssr.wasm \
-  --entry target/site/server/entry-server.js --assets target/site/client --server target/release/ssr \
+  --entry target/site/server/entry-server.js --template target/site/template.html --assets target/site/client \
+  --server target/release/ssr \
   --hello target/hello-component/wasm32-wasip2/release/hello_component.wasm --nginx .cache/nginx/usr/sbin/nginx \
   / /how-it-works /guide /boards /boards/zero-w /memory)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
@@ -49,6 +50,10 @@ measured again 15 s after the last page: our sites release memory after ten seco
 Many containers of one image are measured once, without a median. When memory is measured, each has answered two
 requests for pages. There are fewer of those that compile at every start, because more would take minutes. At the end
 all are removed and started again at the same time, ours with an empty code cache.
+
+Many different sites are the demo site under other names and with more text, each built and packed by itself, under our
+shim. Their images are imported before the clock starts. It stops when each has answered with 200; that all pages are
+the site's own is checked afterwards. The code cache's size counts what is written, not the holes in its files.
 
 $tables
 

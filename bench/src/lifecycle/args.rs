@@ -7,33 +7,17 @@ use clap::Parser;
 /// Measures the lifecycle of containers and prints Markdown tables.
 #[derive(Parser)]
 pub struct Args {
-    /// The site's image
-    #[arg(long)]
-    pub image: PathBuf,
-    /// The image's name
-    #[arg(long, default_value = "docker.io/library/site:latest")]
-    pub name: String,
+    #[command(flatten)]
+    pub site: SiteArgs,
     /// The site's module
     #[arg(long)]
     pub module: PathBuf,
-    /// The server bundle that the module was built from
-    #[arg(long)]
-    pub entry: PathBuf,
-    /// The site's directory of assets
-    #[arg(long)]
-    pub assets: PathBuf,
-    /// Our server as a Linux program
-    #[arg(long)]
-    pub server: PathBuf,
     /// The component that the stock runner serves
     #[arg(long)]
     pub hello: PathBuf,
     /// The nginx binary
     #[arg(long)]
     pub nginx: PathBuf,
-    /// Paths of pages that are the same for every visitor
-    #[arg(required = true)]
-    pub pages: Vec<String>,
     /// Measured rounds of starts
     #[arg(long, default_value_t = 9)]
     pub rounds: usize,
@@ -43,6 +27,35 @@ pub struct Args {
     /// Containers that run at the same time
     #[arg(long, default_value_t = 50)]
     pub crowd: usize,
+}
+
+/// Starts many sites at the same time.
+#[derive(Parser)]
+pub struct SiteArgs {
+    /// The site's image
+    #[arg(long)]
+    pub image: PathBuf,
+    /// The image's name
+    #[arg(long, default_value = "docker.io/library/site:latest")]
+    pub name: String,
+    /// The server bundle that the site's module was built from
+    #[arg(long)]
+    pub entry: PathBuf,
+    /// The page that it was built from
+    #[arg(long)]
+    pub template: PathBuf,
+    /// The site's directory of assets
+    #[arg(long)]
+    pub assets: PathBuf,
+    /// Our server as a Linux program
+    #[arg(long)]
+    pub server: PathBuf,
+    /// Paths of pages that are the same for every visitor
+    #[arg(required = true)]
+    pub pages: Vec<String>,
+    /// Different sites that run at the same time
+    #[arg(long, default_value_t = 50)]
+    pub sites: usize,
 }
 
 /// Compares ways to run a component that answers requests.

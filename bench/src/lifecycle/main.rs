@@ -15,11 +15,14 @@ mod tables;
 use anyhow::Result;
 use clap::Parser as _;
 
-use args::{Args, CompileArgs, ComponentArgs};
+use args::{Args, CompileArgs, ComponentArgs, SiteArgs};
 use stage::Stage;
 
 /// The argument that compares components alone.
 const COMPONENTS: &str = "components";
+
+/// The argument that only starts many sites.
+const SITES: &str = "sites";
 
 fn main() -> Result<()> {
     let mut words: Vec<_> = std::env::args_os().collect();
@@ -31,12 +34,17 @@ fn main() -> Result<()> {
         words.remove(1);
         return compare_components(&ComponentArgs::parse_from(words));
     }
+    if words.get(1).is_some_and(|word| word == SITES) {
+        words.remove(1);
+        return start_many_sites(&SiteArgs::parse_from(words));
+    }
     let args = Args::parse();
-    let stage = Stage::new(args.pages.clone())?;
+    let stage = Stage::new(args.site.pages.clone())?;
     let contestants = lineup::all(&args, &stage)?;
     tables::starts::measure(&stage, &contestants, &args)?;
     tables::memory::measure(&stage, &contestants, &args)?;
     tables::crowd::measure(&stage, &contestants, &args)?;
+    measure_many_sites(&stage, &args.site)?;
     stage.assert_clean();
     Ok(())
 }
@@ -47,4 +55,16 @@ fn compare_components(args: &ComponentArgs) -> Result<()> {
     tables::requests::measure(&stage, &contestants, args.rounds)?;
     stage.assert_clean();
     Ok(())
+}
+
+fn start_many_sites(args: &SiteArgs) -> Result<()> {
+    let stage = Stage::new(args.pages.clone())?;
+    stage.import(&args.image)?;
+    measure_many_sites(&stage, args)?;
+    stage.assert_clean();
+    Ok(())
+}
+
+fn measure_many_sites(stage: &Stage, args: &SiteArgs) -> Result<()> {
+    tables::sites::measure(stage, &lineup::sites::one(args), &lineup::sites::many(args, stage)?)
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -63,13 +64,25 @@ impl Stage {
 
     /// Removes all code that our shim has compiled on this node.
     pub fn empty_code_cache(&self) -> Result<()> {
-        let cache = self.dir().join("root/io.containerd.ssr.v1");
-        match fs::remove_dir_all(&cache) {
+        match fs::remove_dir_all(self.containerd.code_cache()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).context("the code cache")
             }
             _ => Ok(()),
         }
+    }
+
+    /// The disk space that the code cache takes, in MB. Of files with holes only what is written
+    /// counts.
+    pub fn code_cache_on_disk(&self) -> Result<f64> {
+        let cache = self.containerd.code_cache();
+        // A shim need not keep anything.
+        if !cache.exists() {
+            return Ok(0.0);
+        }
+        let total = run(Command::new("du").args(["--summarize", "--block-size=1"]).arg(cache))?;
+        let bytes: f64 = total.split_whitespace().next().context("a total")?.parse()?;
+        Ok(bytes / 1e6)
     }
 
     /// Runs `ctr run --detach` for a container that will listen on the port.
@@ -122,11 +135,22 @@ impl Stage {
 
     /// Requests pages one after the other, `times` in all.
     pub fn request(&self, port: u16, times: usize) -> Result<()> {
-        for page in self.pages.iter().cycle().take(times) {
-            let answer = http::try_get(&format!("http://127.0.0.1:{port}{page}"))?;
-            ensure!(answer.status == 200, "{page} answered {}", answer.status);
-        }
-        Ok(())
+        self.pages.iter().cycle().take(times).try_for_each(|page| request_page(port, page).map(drop))
+    }
+
+    /// Requests `times` pages of each, taking turns, so that none is idle for long before all
+    /// are done.
+    pub fn request_in_turn(&self, ports: &[u16], times: usize) -> Result<()> {
+        let mut pages = self.pages.iter().cycle().take(times);
+        pages.try_for_each(|page| ports.iter().try_for_each(|port| request_page(*port, page).map(drop)))
+    }
+
+    /// Fails if one of the site's pages lacks a text.
+    pub fn expect_in_pages(&self, port: u16, text: &str) -> Result<()> {
+        self.pages.iter().try_for_each(|page| {
+            ensure!(request_page(port, page)?.contains(text), "{page} is not the page of '{text}'");
+            Ok(())
+        })
     }
 
     /// Waits until idle containers have released the memory that they do not need.
@@ -197,6 +221,13 @@ fn status_line(port: u16) -> Option<[u8; 12]> {
     let mut status = [0; 12];
     connection.read_exact(&mut status).ok()?;
     Some(status)
+}
+
+/// A page, which must be answered with 200.
+fn request_page(port: u16, page: &str) -> Result<String> {
+    let answer = http::try_get(&format!("http://127.0.0.1:{port}{page}"))?;
+    ensure!(answer.status == 200, "{page} answered {}", answer.status);
+    Ok(answer.body)
 }
 
 /// A process's proportional set size, in MB.

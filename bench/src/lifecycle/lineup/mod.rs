@@ -1,5 +1,7 @@
 //! Who takes part, with images and root filesystems prepared.
 
+pub mod sites;
+
 mod rootfs;
 mod wasm_image;
 
@@ -20,24 +22,15 @@ const LISTEN: &str = "SSR_LISTEN";
 
 /// All contestants, ours first.
 pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
-    stage.import(&args.image)?;
+    stage.import(&args.site.image)?;
     import_component(&args.hello, stage)?;
-    let site = || Origin::Image(args.name.clone());
     Ok(vec![
-        Contestant {
-            title: "ours",
-            runtime: "io.containerd.ssr.v1",
-            origin: site(),
-            command: SITE,
-            listen: LISTEN,
-            prepare: None,
-            compiles: Compiles::Once,
-        },
+        ours(args.site.name.clone()),
         stock_component(),
         Contestant {
             title: "our server, stock lifecycle",
             runtime: "io.containerd.ssrstock.v1",
-            origin: site(),
+            origin: Origin::Image(args.site.name.clone()),
             command: SITE,
             listen: LISTEN,
             prepare: None,
@@ -101,6 +94,19 @@ pub fn components(args: &ComponentArgs, stage: &Stage) -> Result<Vec<Contestant>
             compiles: Compiles::Always,
         },
     ])
+}
+
+/// A site under our shim, by its image's name.
+fn ours(image: String) -> Contestant {
+    Contestant {
+        title: "ours",
+        runtime: "io.containerd.ssr.v1",
+        origin: Origin::Image(image),
+        command: SITE,
+        listen: LISTEN,
+        prepare: None,
+        compiles: Compiles::Once,
+    }
 }
 
 fn stock_component() -> Contestant {

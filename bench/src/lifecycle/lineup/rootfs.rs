@@ -18,9 +18,9 @@ pub const WASMTIME: &str = "/bin/wasmtime";
 /// Our server as an ordinary static program.
 pub fn ours(args: &Args, dir: &Path) -> Result<PathBuf> {
     let root = directory(dir, "server")?;
-    fs::copy(&args.server, root.join("ssr"))?;
+    fs::copy(&args.site.server, root.join("ssr"))?;
     fs::copy(&args.module, root.join("ssr.wasm"))?;
-    copy_tree(&args.assets, &root.join("dist"))?;
+    copy_tree(&args.site.assets, &root.join("dist"))?;
     Ok(root)
 }
 
@@ -30,10 +30,10 @@ pub fn node(args: &Args, dir: &Path) -> Result<PathBuf> {
     let program = run(Command::new("node").args(["-p", "process.execPath"]))?;
     install(Path::new(program.trim()), &root, NODE)?;
     fs::write(root.join("server.mjs"), include_str!("node-server.mjs"))?;
-    fs::copy(&args.entry, root.join("entry-server.js"))?;
+    fs::copy(&args.site.entry, root.join("entry-server.js"))?;
     // The bundle is an ES module, as the project's own package.json says.
     fs::write(root.join("package.json"), r#"{"type":"module"}"#)?;
-    copy_tree(&args.assets, &root.join("client"))?;
+    copy_tree(&args.site.assets, &root.join("client"))?;
     Ok(root)
 }
 
@@ -54,7 +54,7 @@ pub fn nginx(args: &Args, dir: &Path) -> Result<PathBuf> {
     }
     fs::write(root.join("etc/passwd"), "root:x:0:0:root:/:/bin/sh\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\n")?;
-    copy_tree(&args.assets, &root.join("site"))?;
+    copy_tree(&args.site.assets, &root.join("site"))?;
     prerender(args, &root.join("site"))?;
     Ok(root)
 }
@@ -93,7 +93,7 @@ http {{
 /// Requests the pages from our server and writes them where nginx looks for them.
 fn prerender(args: &Args, site: &Path) -> Result<()> {
     let server = Server::start(args)?;
-    for page in &args.pages {
+    for page in &args.site.pages {
         let url = format!("http://127.0.0.1:{}{page}", server.port);
         let answer = http::try_get(&url)?;
         ensure!(answer.status == 200, "{page} answered {}", answer.status);
@@ -114,8 +114,8 @@ struct Server {
 impl Server {
     fn start(args: &Args) -> Result<Self> {
         let port = http::free_port();
-        let mut command = Command::new(&args.server);
-        command.arg("serve").arg(&args.module).arg(&args.assets);
+        let mut command = Command::new(&args.site.server);
+        command.arg("serve").arg(&args.module).arg(&args.site.assets);
         command.env("SSR_LISTEN", format!("127.0.0.1:{port}")).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Self { process: command.spawn().context("ssr serve")?, port };
         let answers = shell::poll(|| http::is_open(port).then_some(()));

@@ -1,12 +1,9 @@
 //! Many containers at the same time.
 
-use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use ssr_bench::median;
-use ssr_e2e::http;
 
+use super::at_once;
 use crate::args::Args;
 use crate::contestant::{Compiles, Contestant};
 use crate::stage::{self, Stage};
@@ -43,7 +40,7 @@ pub fn measure(stage: &Stage, contestants: &[Contestant], args: &Args) -> Result
         let number = if contestant.compiles == Compiles::Always { FEW.min(ids.len()) } else { ids.len() };
         let ids = ids.get(..number).unwrap_or_default();
         let crowd = one_by_one(stage, contestant, ids).context(contestant.title)?;
-        let at_once = at_once(stage, contestant, ids).context(contestant.title)?;
+        let at_once = all_at_once(stage, contestant, ids).context(contestant.title)?;
         let Crowd { starts, processes, memory, memory_idle } = crowd;
         let [each, each_idle] = [memory, memory_idle].map(|total| total / number as f64);
         if ours.0.is_nan() {
@@ -80,28 +77,11 @@ fn one_by_one(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<Cr
 
 /// Starts containers at the same time, with an empty code cache. Returns the seconds
 /// until all have answered.
-fn at_once(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<f64> {
+fn all_at_once(stage: &Stage, contestant: &Contestant, ids: &[&str]) -> Result<f64> {
     if contestant.compiles == Compiles::Once {
         stage.empty_code_cache()?;
     }
-    let mut ports = BTreeSet::new();
-    while ports.len() < ids.len() {
-        ports.insert(http::free_port());
-    }
-    // Shorter pauses would take processor time from the starts.
-    let pause = Duration::from_millis(20);
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let starts = ids.iter().zip(ports).map(|(id, port)| {
-            scope.spawn(move || {
-                stage.start(contestant, id, port, &[])?;
-                stage.first_answer(port, pause)
-            })
-        });
-        let starts: Vec<_> = starts.collect();
-        starts.into_iter().try_for_each(|start| start.join().map_err(|_| anyhow!("a start panicked"))?)
-    })?;
-    let seconds = start.elapsed().as_secs_f64();
+    let (seconds, _) = at_once::start(stage, &vec![contestant; ids.len()], ids)?;
     stage.remove(ids)?;
     Ok(seconds)
 }

@@ -3,4 +3,7 @@
 pub mod crowd;
 pub mod memory;
 pub mod requests;
+pub mod sites;
 pub mod starts;
+
+mod at_once;
