@@ -11,7 +11,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use ssr_wasm::carried::sparse::{sparse_size, write_sparse};
+use ssr_wasm::carried::sparse::Sparse;
 
 use crate::metadata::EntryMetadata;
 
@@ -38,12 +38,12 @@ pub enum Unusable {
 }
 
 /// Writes compiled code.
-pub fn write(mut to: impl Write + Seek, metadata: &EntryMetadata, code: &[u8]) -> io::Result<()> {
+pub fn write(mut to: impl Write + Seek, metadata: &EntryMetadata, code: &Sparse<'_>) -> io::Result<()> {
     let metadata = serde_json::to_vec(metadata)?;
     let length = (metadata.len() as u64).to_le_bytes();
     let mut checksum = Xxh3::new();
-    checksum.update(code);
-    write_sparse(&mut to, code)?;
+    code.each(|bytes| checksum.update(bytes));
+    code.write(&mut to)?;
     for bytes in [&metadata[..], &length] {
         checksum.update(bytes);
         to.write_all(bytes)?;
@@ -54,9 +54,9 @@ pub fn write(mut to: impl Write + Seek, metadata: &EntryMetadata, code: &[u8]) -
 }
 
 /// The size in bytes of what [`write`] writes, without holes.
-pub fn size(metadata: &EntryMetadata, code: &[u8]) -> u64 {
+pub fn size(metadata: &EntryMetadata, code: &Sparse<'_>) -> u64 {
     let metadata = serde_json::to_vec(metadata).map_or(MAX_METADATA, |metadata| metadata.len() as u64);
-    sparse_size(code) + metadata + TAIL
+    code.content_length() + metadata + TAIL
 }
 
 /// Reads a file's metadata after verifying the checksum.
@@ -143,7 +143,7 @@ mod tests {
 
     fn written() -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());
-        write(&mut bytes, &metadata(), &[7; 100_000]).unwrap();
+        write(&mut bytes, &metadata(), &vec![7; 100_000].into()).unwrap();
         bytes.into_inner()
     }
 
@@ -152,12 +152,13 @@ mod tests {
         assert_eq!(check(&mut file(&written())).unwrap(), metadata());
         assert_eq!(peek(&mut file(&written())).unwrap(), metadata());
         assert_eq!(parse(&written()).unwrap(), (metadata(), &[7; 100_000][..]));
-        assert_eq!(size(&metadata(), &[7; 100_000]), written().len() as u64);
+        assert_eq!(size(&metadata(), &vec![7; 100_000].into()), written().len() as u64);
     }
 
     #[test]
     fn zeros_are_holes_that_need_no_room() {
-        let code = [&[7; 5_000][..], &[0; 1 << 20], &[7; 10], &[0; 9_000]].concat();
+        let mut code = Sparse::from(vec![7; 5_000]);
+        code.add(1 << 20, vec![7; 10]);
         let mut file = tempfile::tempfile().unwrap();
         write(&mut file, &metadata(), &code).unwrap();
         assert_eq!(check(&mut file).unwrap(), metadata());
@@ -166,7 +167,9 @@ mod tests {
         let mut bytes = Vec::new();
         file.rewind().unwrap();
         file.read_to_end(&mut bytes).unwrap();
-        assert_eq!(parse(&bytes).unwrap(), (metadata(), &code[..]));
+        let mut whole = Vec::new();
+        code.each(|bytes| whole.extend_from_slice(bytes));
+        assert_eq!(parse(&bytes).unwrap(), (metadata(), &whole[..]));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io;
 
 use ssr_wasm::carried::parts::Parts;
+use ssr_wasm::carried::sparse::Sparse;
 use ssr_wasm::carried::text::SharedText;
 use ssr_wasm::compile::{self, CompileError, MachineCode};
 use ssr_wasm::detect::{self, Kind};
@@ -38,7 +39,7 @@ pub struct CompileRequest<'a> {
 }
 
 /// Code and what it is.
-pub type Described = (EntryMetadata, Vec<u8>);
+pub type Described = (EntryMetadata, Sparse<'static>);
 
 /// Why an attempt to compile gave no code.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +70,7 @@ impl CompileRequest<'_> {
         let Self { module, name, render_memory_limit } = *self;
         let compiled =
             compile::compile(module, name, target, render_memory_limit).map_err(AttemptError::Module)?;
-        Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code))
+        Ok((EntryMetadata::of(&compiled, module, name, target, render_memory_limit), compiled.code.into()))
     }
 
     /// The module's code if it is a site whose engine this program has: nothing is compiled.
@@ -200,13 +201,12 @@ pub fn provide(
     let turn = cache.and_then(|cache| cache.wait_for_turn(&module).map(|turn| (cache, turn)));
     let turn = turn.map_err(&mut without).ok();
     if let Some((cache, _)) = &turn {
+        let engines = host_engines(request.render_memory_limit)?;
         // Another process may have compiled it while this one waited.
-        if let Some(code) =
-            find_for(cache, &module, request.render_memory_limit, Target::Host, &mut Vec::new())?
-        {
+        if let Some(code) = find_here(cache, &module, &engines, &mut Vec::new()) {
             return Ok(code);
         }
-        if let Some(failure) = find_failure(cache, &module, &host_engines(request.render_memory_limit)?) {
+        if let Some(failure) = find_failure(cache, &module, &engines) {
             return Err(CompileError::Module(failure.explain()));
         }
     }

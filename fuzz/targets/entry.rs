@@ -17,7 +17,7 @@ fn read(bytes: &[u8]) {
         assert_eq!(checked, metadata);
         assert!(code.len() < bytes.len());
         let mut again = Vec::new();
-        entry::write(&mut again, &metadata, code).expect("it is written to memory");
+        entry::write(&mut again, &metadata, &code.into()).expect("it is written to memory");
         assert_eq!(entry::parse(&again).expect("what was written"), (metadata, code));
     }
 }

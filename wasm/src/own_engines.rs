@@ -8,7 +8,7 @@ use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
 
 use crate::carried::attach::{CarriedEngine, Engines};
 use crate::carried::parts::Parts;
-use crate::carried::sparse::write_sparse;
+use crate::carried::sparse::Sparse;
 use crate::carried::text::SharedText;
 use crate::compile::{CompiledCode, MachineCode};
 use crate::interrupt::Interruption;
@@ -90,9 +90,9 @@ impl<'a> OwnEngine<'a> {
     ///
     /// # Errors
     /// If the program cannot be read, or was not built as it should.
-    pub fn file_of(&self, site: &Parts<'_>) -> io::Result<Option<Vec<u8>>> {
+    pub fn file_of(&self, site: &Parts<'_>) -> io::Result<Option<Sparse<'static>>> {
         match self {
-            Self::Linked(_) => Ok(image::encode(site)),
+            Self::Linked(_) => Ok(image::encode(site).map(Sparse::from)),
             Self::Carried(engines, engine) => engines.artifact_on(engine, site),
         }
     }
@@ -126,7 +126,7 @@ pub fn code<'a>(
     let Some(engine) = of_site(engines, &parts) else { return Ok(None) };
     let Some(content) = engine.file_of(&parts)? else { return Ok(None) };
     let mut file = File::from(memfd_create(c"site", MemFdCreateFlag::MFD_CLOEXEC)?);
-    write_sparse(&mut file, &content)?;
+    content.write(&mut file)?;
     // This program's file, which only who installs it changes.
     let machine = engine.machine_code(Ok)?;
     Ok(Some((engine, CompiledCode { file, interruption: INTERRUPTION, machine })))

@@ -51,7 +51,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
         _ => return Err(io::Error::other(format!("the compiler failed: {}", output.status)).into()),
     };
     let (metadata, code) = entry::parse(&code).map_err(io::Error::other)?;
-    Ok((metadata, code.to_vec()))
+    Ok((metadata, code.to_vec().into()))
 }
 
 /// Compiles the module on standard input.

@@ -12,6 +12,7 @@ pub mod key;
 
 use std::io;
 
+use ssr_wasm::carried::sparse::Sparse;
 use ssr_wasm::target::Target;
 
 use crate::cache::{CacheError, CodeCache};
@@ -180,8 +181,9 @@ pub fn import(cache: &CodeCache, file: &[u8], trusted: &[PublicKey]) -> Result<I
     if needs > cache.size() {
         return Err(BundleError::Size { needs, size: cache.size() });
     }
-    let codes: Vec<_> = usable.iter().map(|(metadata, code)| (metadata, *code)).collect();
-    let sizes = cache.insert_all(&codes)?;
+    let codes: Vec<_> = usable.iter().map(|(metadata, code)| (metadata, Sparse::from(*code))).collect();
+    let sizes =
+        cache.insert_all(&codes.iter().map(|(metadata, code)| (*metadata, code)).collect::<Vec<_>>())?;
     let added = usable.into_iter().map(|(metadata, _)| metadata).zip(sizes).collect();
     Ok(Imported { added, skipped: others.into_iter().map(|(metadata, _)| metadata).collect() })
 }

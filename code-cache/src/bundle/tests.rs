@@ -17,7 +17,7 @@ fn compiled(target: Target) -> (EntryMetadata, Vec<u8>) {
 
 fn entry_of(metadata: &EntryMetadata, code: &[u8]) -> Vec<u8> {
     let mut bytes = Cursor::new(Vec::new());
-    entry::write(&mut bytes, metadata, code).unwrap();
+    entry::write(&mut bytes, metadata, &code.into()).unwrap();
     bytes.into_inner()
 }
 

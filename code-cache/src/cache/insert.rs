@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use ssr_wasm::carried::sparse::Sparse;
+
 use super::{CacheError, CodeCache, Listed, disk_size, holds, locks, room};
 use crate::entry;
 use crate::metadata::EntryMetadata;
@@ -15,7 +17,7 @@ const UNFINISHED: &str = "new";
 impl CodeCache {
     /// Adds code. When the cache is full, other code is evicted first; see
     /// [`Self::insert_all`].
-    pub fn insert(&self, metadata: &EntryMetadata, code: &[u8]) -> Result<File, CacheError> {
+    pub fn insert(&self, metadata: &EntryMetadata, code: &Sparse<'_>) -> Result<File, CacheError> {
         let _lock = locks::change(&self.dir)?;
         self.make_room(&[(metadata, code)])?;
         self.write(metadata, code)
@@ -25,7 +27,7 @@ impl CodeCache {
     /// moment, as the least recently used code is evicted first: that of this cache's
     /// namespace if it would have more than its share, or else that of namespaces that have
     /// more than theirs. Returns the sizes of the files in bytes.
-    pub fn insert_all(&self, codes: &[(&EntryMetadata, &[u8])]) -> Result<Vec<u64>, CacheError> {
+    pub fn insert_all(&self, codes: &[(&EntryMetadata, &Sparse<'_>)]) -> Result<Vec<u64>, CacheError> {
         let _lock = locks::change(&self.dir)?;
         self.make_room(codes)?;
         let written = codes.iter().map(|(metadata, code)| {
@@ -36,7 +38,7 @@ impl CodeCache {
     }
 
     /// The caller holds the lock and has made room.
-    fn write(&self, metadata: &EntryMetadata, code: &[u8]) -> Result<File, CacheError> {
+    fn write(&self, metadata: &EntryMetadata, code: &Sparse<'_>) -> Result<File, CacheError> {
         let path = self.path(&metadata.key);
         let unfinished = path.with_extension(UNFINISHED);
         let written = (|| {
@@ -61,7 +63,7 @@ impl CodeCache {
     }
 
     /// Evicts code until all of `codes` fits in. The caller holds the lock.
-    fn make_room(&self, codes: &[(&EntryMetadata, &[u8])]) -> Result<(), CacheError> {
+    fn make_room(&self, codes: &[(&EntryMetadata, &Sparse<'_>)]) -> Result<(), CacheError> {
         let needs = codes.iter().map(|(metadata, code)| disk_size(entry::size(metadata, code), 0)).sum();
         let names: Vec<_> = codes.iter().map(|(metadata, _)| &*metadata.name).collect();
         let (name, limit) = (names.join("', '"), self.size);

@@ -32,7 +32,7 @@ fn cache(dir: &Path, entries: u64, namespace: &str) -> CodeCache {
 /// Adds an entry that is newer than all others.
 fn add(cache: &CodeCache, module: &str) -> Result<(), CacheError> {
     std::thread::sleep(Duration::from_millis(15));
-    cache.insert(&metadata(module), &[7; CODE]).map(drop)
+    cache.insert(&metadata(module), &vec![7; CODE].into()).map(drop)
 }
 
 fn modules(cache: &CodeCache) -> String {
@@ -67,7 +67,7 @@ fn code_larger_than_the_cache_is_refused_and_evicts_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let cache = cache(directory.path(), 2, "a");
     add(&cache, "m1").unwrap();
-    let error = cache.insert(&metadata("big"), &[7; 3 * CODE]).unwrap_err();
+    let error = cache.insert(&metadata("big"), &vec![7; 3 * CODE].into()).unwrap_err();
     assert!(matches!(error, CacheError::TooLarge { limit: 49_152, .. }), "{error}");
     let error = error.to_string();
     for part in ["'ssr.wasm'", "64.0 KiB", "48.0 KiB", "`size`", "/etc/containerd-shim-ssr/config.toml"] {

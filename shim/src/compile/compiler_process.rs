@@ -90,7 +90,7 @@ fn take_code(request: &CompileRequest<'_>, mut file: File) -> Result<Described, 
     match request.fits(&metadata) {
         Ok(true) => {
             bytes.truncate(length);
-            Ok((metadata, bytes))
+            Ok((metadata, bytes.into()))
         }
         Ok(false) => Err(io::Error::other("the compiler has made code of another module").into()),
         Err(error) => Err(io::Error::other(error).into()),

@@ -10,6 +10,7 @@ use wasmtime_environ::{
 };
 
 use super::parts::Parts;
+use super::sparse::Sparse;
 
 /// The section of machine code.
 const TEXT: &str = ".text";
@@ -34,13 +35,14 @@ pub enum ArtifactError {
 /// What wasmtime notes about a module, in the order in which it does.
 type Info = (CompiledModuleInfo, CompiledFunctionsTable, ModuleTypes);
 
-/// Makes a site's artifact of its engine's, whose machine code should be zeros: what takes its place
-/// is [`super::text::SharedText`]. `Ok(None)` if the site's memory is none that can be known before it
+/// Makes a site's artifact of its engine's. In place of the machine code, which `engine` need not
+/// have, are zeros; see [`super::text::SharedText`]. `Ok(None)` if the site's memory is none that can be known before it
 /// runs, or not one that the engine could have: then the site has to be compiled.
 ///
 /// # Errors
 /// If the engine's artifact is of another form.
-pub fn for_site(engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Vec<u8>>, ArtifactError> {
+pub fn for_site(mut engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Sparse<'static>>, ArtifactError> {
+    let text = section(&engine, TEXT)?;
     let data = section(&engine, ELF_WASM_DATA)?;
     let info_section = section(&engine, ELF_WASMTIME_INFO)?;
     let mut info: Info = postcard::from_bytes(&engine[info_section.range.clone()])
@@ -64,15 +66,26 @@ pub fn for_site(engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Vec<u8>>, Ar
     *range.ok_or(ArtifactError::Module)? = 0..length;
     let info = postcard::to_allocvec(&info).map_err(|error| ArtifactError::Form(error.to_string()))?;
 
-    let mut artifact = engine;
-    for range in [&data.range, &info_section.range] {
-        artifact[range.clone()].fill(0);
+    // Both are longer or shorter than the engine's, and go behind all that is there.
+    let mut end = engine.len();
+    let mut place = |section: &Section, content: &[u8]| {
+        let at = end.next_multiple_of(usize::try_from(page).unwrap_or(1));
+        end = at + content.len();
+        section.point_to(&mut engine, at..end);
+        at as u64
+    };
+    let appended = [(place(&data, &image), image), (place(&info_section, &info), info)];
+    let mut replaced = [text.range, data.range, info_section.range];
+    replaced.sort_unstable_by_key(|range| range.start);
+    let mut artifact = Sparse::new();
+    let mut at = 0;
+    for range in replaced {
+        artifact.add(at as u64, engine[at..range.start].to_vec());
+        at = range.end;
     }
-    for (section, content) in [(&data, &image), (&info_section, &info)] {
-        let at = artifact.len().next_multiple_of(usize::try_from(page).unwrap_or(1));
-        artifact.resize(at, 0);
-        artifact.extend_from_slice(content);
-        section.point_to(&mut artifact, at..at + content.len());
+    artifact.add(at as u64, engine[at..].to_vec());
+    for (at, content) in appended {
+        artifact.add(at, content);
     }
     Ok(Some(artifact))
 }

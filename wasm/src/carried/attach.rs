@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::artifact::{self, ArtifactError};
 use super::parts::Parts;
+use super::sparse::Sparse;
 use super::text::SharedText;
 use crate::compile;
 use crate::limits::DEFAULT_RENDER_MEMORY_LIMIT;
@@ -177,7 +178,11 @@ impl Engines {
     ///
     /// # Errors
     /// If the program cannot be read, or was not built as it should.
-    pub fn artifact_on(&self, engine: &CarriedEngine, site: &Parts<'_>) -> io::Result<Option<Vec<u8>>> {
+    pub fn artifact_on(
+        &self,
+        engine: &CarriedEngine,
+        site: &Parts<'_>,
+    ) -> io::Result<Option<Sparse<'static>>> {
         artifact::for_site(self.without_text(engine)?, site).map_err(io::Error::other)
     }
 

@@ -6,7 +6,7 @@
 //! wasmtime loads of the engine's machine code and the site's memory, without a compiler;
 //! [`text`] maps the machine code from this program's file, so that all sites share it, and nothing
 //! that came with a site is ever executed; [`attach`] puts engines behind a program's own code, and
-//! finds them there; [`sparse`] writes artifacts without the zeros in place of machine code.
+//! finds them there; [`sparse`] has artifacts without the zeros in place of machine code.
 
 pub mod artifact;
 pub mod attach;

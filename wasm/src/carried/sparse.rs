@@ -1,38 +1,116 @@
-//! Files with holes: an artifact's machine code is zeros, which need no room.
+//! Bytes with long runs of zeros, which nobody has to keep: an artifact's machine code.
 
+use std::borrow::Cow;
 use std::io::{self, Seek, SeekFrom, Write};
 
-/// What is looked at as a whole, in bytes: a page of memory, or a block of a file system.
-const BLOCK: usize = 4 << 10;
+/// Zeros that are passed on at a time, in bytes.
+const ZEROS: &[u8] = &[0; 64 << 10];
 
-/// Writes bytes to a new file and leaves out blocks of zeros. What follows must be written, too:
-/// a hole at the end of a file is none.
-pub fn write_sparse(to: &mut (impl Write + Seek), bytes: &[u8]) -> io::Result<()> {
-    let mut hole = 0;
-    for block in bytes.chunks(BLOCK) {
-        if is_hole(block) {
-            hole += block.len() as i64;
-            continue;
-        }
-        if hole > 0 {
-            to.seek(SeekFrom::Current(hole))?;
-            hole = 0;
-        }
-        to.write_all(block)?;
-    }
-    // The last byte says how long the file is.
-    if hole > 0 {
-        to.seek(SeekFrom::Current(hole - 1))?;
-        to.write_all(&[0])?;
-    }
-    Ok(())
+/// Bytes, of which those that are not named are zeros.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sparse<'a> {
+    /// Where each part begins, and its bytes; in their order, and apart from each other.
+    parts: Vec<(u64, Cow<'a, [u8]>)>,
+    length: u64,
 }
 
-/// How many bytes [`write_sparse`] writes.
-pub fn sparse_size(bytes: &[u8]) -> u64 {
-    bytes.chunks(BLOCK).filter(|block| !is_hole(block)).map(|block| block.len() as u64).sum()
+impl<'a> Sparse<'a> {
+    /// No bytes.
+    pub fn new() -> Self {
+        Self { parts: Vec::new(), length: 0 }
+    }
+
+    /// Adds bytes at a place behind all that are there, and zeros between.
+    pub fn add(&mut self, at: u64, bytes: impl Into<Cow<'a, [u8]>>) {
+        let bytes = bytes.into();
+        debug_assert!(at >= self.length, "parts are in order");
+        self.length = at + bytes.len() as u64;
+        self.parts.push((at, bytes));
+    }
+
+    /// How many bytes there are, with the zeros.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many bytes are not in a hole.
+    pub fn content_length(&self) -> u64 {
+        self.parts.iter().map(|(_, bytes)| bytes.len() as u64).sum()
+    }
+
+    /// Passes on all bytes.
+    pub fn each(&self, mut take: impl FnMut(&[u8])) {
+        let mut at = 0;
+        for (start, bytes) in &self.parts {
+            while at < *start {
+                let zeros =
+                    &ZEROS[..usize::try_from(*start - at).map_or(ZEROS.len(), |n| n.min(ZEROS.len()))];
+                take(zeros);
+                at += zeros.len() as u64;
+            }
+            take(bytes);
+            at += bytes.len() as u64;
+        }
+    }
+
+    /// Writes them to a new file, with holes.
+    ///
+    /// # Errors
+    /// If the file cannot be written to.
+    pub fn write(&self, to: &mut (impl Write + Seek)) -> io::Result<()> {
+        let mut at = 0;
+        for (start, bytes) in &self.parts {
+            if *start > at {
+                to.seek(SeekFrom::Current(i64::try_from(*start - at).map_err(io::Error::other)?))?;
+            }
+            to.write_all(bytes)?;
+            at = start + bytes.len() as u64;
+        }
+        Ok(())
+    }
 }
 
-fn is_hole(block: &[u8]) -> bool {
-    block.iter().all(|byte| *byte == 0)
+impl Default for Sparse<'_> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<'a> From<&'a [u8]> for Sparse<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        let mut sparse = Self::new();
+        sparse.add(0, bytes);
+        sparse
+    }
+}
+
+impl From<Vec<u8>> for Sparse<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        let mut sparse = Self::new();
+        sparse.add(0, bytes);
+        sparse
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_between_the_parts_is_zeros_and_takes_no_room() {
+        let mut sparse = Sparse::from(&b"begin"[..]);
+        sparse.add(200_000, &b"middle"[..]);
+        sparse.add(200_006, vec![7; 3]);
+        let mut all = Vec::new();
+        sparse.each(|bytes| all.extend_from_slice(bytes));
+        let mut right = vec![0; 200_009];
+        right[..5].copy_from_slice(b"begin");
+        right[200_000..].copy_from_slice(b"middle\x07\x07\x07");
+        assert!(all == right);
+        assert_eq!((sparse.length(), sparse.content_length()), (200_009, 14));
+        let mut file = io::Cursor::new(Vec::new());
+        sparse.write(&mut file).unwrap();
+        assert!(file.into_inner() == right);
+        Sparse::new().each(|_| panic!("no bytes"));
+    }
 }
