@@ -35,7 +35,7 @@ if [[ $arch == armv6 ]]; then
   # rustup has no standard library for it, which the stable compiler builds only if it is told so;
   # and then zig brings what programs start with.
   args+=("-Zbuild-std=std,panic_abort")
-  flags+=" -C link-self-contained=no"
+  flags+=" -C link-self-contained=no --cfg patched_fibers"
   export RUSTC_BOOTSTRAP=1
 fi
 if [[ " $* " == *" containerd-shim-ssr "* ]]; then

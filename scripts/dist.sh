@@ -15,6 +15,8 @@ die() {
   exit 1
 }
 
+# What check works in, and the server that it has started.
+work='' server=''
 version=$(scripts/version.sh)
 build_dir=target/dist-build
 dist_dir=target/dist
@@ -30,10 +32,10 @@ machine() {
   esac
 }
 
-# check MACHINE DIRECTORY: both binaries print their version, and `ssr` serves a page. It builds
-# the page, too, unless it is for a 32-bit machine: emulated, that takes minutes.
+# check MACHINE DIRECTORY: both binaries print their version, and `ssr` serves a site's page and a
+# component. It builds the site, too, and so does ours: the modules are equal.
 check() {
-  local machine=$1 directory=$2 run=() work server url
+  local machine=$1 directory=$2 run=()
   [[ $machine == "$(uname -m)" ]] || run=("qemu-$machine-static")
   for binary in ssr containerd-shim-ssr-v1; do
     if readelf --program-headers "$directory/$binary" | grep -q INTERP; then die "$binary is not static"; fi
@@ -42,29 +44,31 @@ check() {
   "${run[@]}" "$directory/containerd-shim-ssr-v1" -v | grep -F "$version" >&2
 
   work=$(mktemp -d)
-  mkdir "$work/assets"
+  trap 'kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
   cat >"$work/page.js" <<'JS'
 export default { fetch: () => new Response('<h1>hello from dist</h1>', { headers: { 'content-type': 'text/html' } }) };
 JS
-  url=127.0.0.1:$((20000 + RANDOM % 20000))
-  if [[ $machine == arm ]]; then
-    target/release/ssr build "$work/page.js" -o "$work/ssr.wasm" >&2
-  else
-    "${run[@]}" "$directory/ssr" build "$work/page.js" -o "$work/ssr.wasm" >&2
-  fi
-  "${run[@]}" "$directory/ssr" serve --listen "$url" "$work/ssr.wasm" "$work/assets" >&2 &
-  server=$!
-  # shellcheck disable=SC2064
-  trap "kill $server 2>/dev/null; rm -rf '$work'" EXIT
-  # Compiling the module takes a while on an emulated processor.
-  curl --silent --retry 180 --retry-delay 1 --retry-connrefused --max-time 600 "http://$url/" >"$work/answer" ||
-    die "ssr serve does not answer on $machine"
-  grep -qF 'hello from dist' "$work/answer" || die "ssr serve answers wrongly: $(cat "$work/answer")"
-  kill "$server"
-  wait "$server" || die "ssr serve fails on SIGTERM"
+  "${run[@]}" "$directory/ssr" build "$work/page.js" -o "$work/ssr.wasm" >&2
+  target/release/ssr build "$work/page.js" -o "$work/here.wasm" >&2
+  cmp "$work/ssr.wasm" "$work/here.wasm" || die "a site built on $machine differs from one built here"
+  serves "$work/ssr.wasm" 'hello from dist'
+  serves target/hello-component/wasm32-wasip2/release/hello_component.wasm Hello
   rm -rf "$work"
   trap - EXIT
-  say "$machine: both binaries run, and a page is served"
+  say "$machine: both binaries run, and a site and a component are served"
+}
+
+# serves MODULE TEXT: in check, whether `ssr serve` answers with the text.
+serves() {
+  local url=127.0.0.1:$((20000 + RANDOM % 20000))
+  HOME=$work "${run[@]}" "$directory/ssr" serve --listen "$url" "$1" >&2 &
+  server=$!
+  # Compiling a component takes a while on an emulated processor.
+  curl --silent --retry 180 --retry-delay 1 --retry-connrefused --max-time 600 "http://$url/" >"$work/answer" ||
+    die "ssr serve does not answer on $machine: $1"
+  grep -qF "$2" "$work/answer" || die "ssr serve answers wrongly: $1: $(cat "$work/answer")"
+  kill "$server"
+  wait "$server" || die "ssr serve fails on SIGTERM"
 }
 
 pack() {
@@ -86,6 +90,8 @@ pack() {
 for file in LICENSE README.md; do
   [[ -f $file ]] || die "$file is missing, which belongs into the tarball"
 done
+cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml --target wasm32-wasip2 \
+  --target-dir target/hello-component
 for arch in "$@"; do
   machine=$(machine "$arch")
   built=$(scripts/build-static.sh "$arch" containerd-shim-ssr ssr-cli)

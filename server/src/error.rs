@@ -36,6 +36,14 @@ pub enum ServeError {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// The settings allow less than the module needs to start with.
+    #[error("cannot run the module '{name}': {reason}")]
+    Limits {
+        /// The module's file name.
+        name: String,
+        /// What it needs.
+        reason: String,
+    },
     /// A directory cannot be given to a command.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -69,6 +77,7 @@ impl ServeError {
     pub(crate) fn of_load(name: &str, error: LoadError) -> Self {
         match error {
             LoadError::Module(reason) => Self::Module { name: name.to_owned(), reason },
+            LoadError::Limits(reason) => Self::Limits { name: name.to_owned(), reason },
             LoadError::Internal(reason) => Self::Internal(reason),
         }
     }
@@ -81,7 +90,7 @@ impl ServeError {
             Self::Read { .. } | Self::Directory(_) => 66,
             Self::Listen { .. } => 69,
             Self::Internal(_) => 70,
-            Self::Setting(_) => 78,
+            Self::Setting(_) | Self::Limits { .. } => 78,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The health client: asks a server in the same environment whether it is healthy.
 //! Health checks and exec probes of containers run it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use http::{Method, Request, StatusCode, header};
@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 
 use crate::error::ServeError;
 use crate::settings::Settings;
+
+/// What the client calls itself.
+pub const USER_AGENT: &str = "ssr-health";
 
 /// Longest time for the server to answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,8 +56,8 @@ pub fn run(args: &[String], env: &[(String, String)]) -> u8 {
 /// The address at which a server is reachable from its own machine.
 fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        // Which [::] includes, even where there is no IPv6.
+        ip if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
@@ -80,7 +83,7 @@ async fn get(address: SocketAddr, path: &str) -> Result<StatusCode, String> {
         .uri(path)
         // Without the zone of a link-local address, which a Host cannot have.
         .header(header::HOST, SocketAddr::new(address.ip(), address.port()).to_string())
-        .header(header::USER_AGENT, "ssr-health")
+        .header(header::USER_AGENT, USER_AGENT)
         .header(header::CONNECTION, "close")
         .body(Empty::<bytes::Bytes>::new())
         .map_err(|error| error.to_string())?;
@@ -100,7 +103,7 @@ mod tests {
     fn a_server_on_all_addresses_is_asked_on_loopback() {
         let asked = |listen: &str| reachable(listen.parse().unwrap()).to_string();
         assert_eq!(asked("0.0.0.0:8080"), "127.0.0.1:8080");
-        assert_eq!(asked("[::]:80"), "[::1]:80");
+        assert_eq!(asked("[::]:80"), "127.0.0.1:80");
         assert_eq!(asked("10.1.2.3:3000"), "10.1.2.3:3000");
     }
 

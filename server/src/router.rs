@@ -14,6 +14,7 @@ use crate::assets::{self, Assets, Evidence, Found, HASHED_FILES, Sent};
 use crate::body::{self, Body};
 use crate::net::RequestBody;
 use crate::pages::{Origin, Pages, bad_request, error_page};
+use crate::probe;
 use crate::request_id::{self, RequestIds};
 use crate::settings::{Immutable, Settings, TrustedProxies};
 use crate::target;
@@ -28,6 +29,8 @@ pub struct Router {
     named_untrusted: AtomicBool,
     access_log: bool,
     ids: RequestIds,
+    /// Whether the server will soon accept nothing any more.
+    stopping: AtomicBool,
 }
 
 impl Router {
@@ -41,7 +44,13 @@ impl Router {
             named_untrusted: AtomicBool::new(false),
             access_log: settings.access_log,
             ids: RequestIds::new(),
+            stopping: AtomicBool::new(false),
         }
+    }
+
+    /// From here on, connections end with their next response, and health checks fail.
+    pub fn begin_stopping(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
     }
 
     /// Renders that are queued or run.
@@ -55,13 +64,21 @@ impl Router {
         let logged = self.access_log.then(|| LoggedRequest::begin(&request));
         // A panic would end the connection without an answer, and without a word of which
         // request it was.
-        let answered = AssertUnwindSafe(self.route(request, peer, &id)).catch_unwind().await;
+        let stopping = self.stopping.load(Ordering::Relaxed);
+        let answered = if stopping && is_health_check(&request) {
+            Ok(error_page(StatusCode::SERVICE_UNAVAILABLE, &id))
+        } else {
+            AssertUnwindSafe(self.route(request, peer, &id)).catch_unwind().await
+        };
         let mut response = answered.unwrap_or_else(|_| {
             log::error!("[{id}] the server panicked; this is a bug in containerd-shim-ssr, please report it");
             error_page(StatusCode::INTERNAL_SERVER_ERROR, &id)
         });
         if let Ok(value) = HeaderValue::try_from(&*id) {
             response.headers_mut().insert(request_id::HEADER, value);
+        }
+        if self.stopping.load(Ordering::Relaxed) {
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(logged) = logged {
             logged.finish(&id, response.status());
@@ -124,6 +141,12 @@ impl Router {
         }
         self.pages.answer(request, from).await
     }
+}
+
+/// Whether a request is Kubernetes' or `ssr health`'s.
+fn is_health_check<B>(request: &Request<B>) -> bool {
+    let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
+    agent.is_some_and(|agent| agent == probe::USER_AGENT || agent.starts_with("kube-probe/"))
 }
 
 /// From `/docs` to `/docs/`, so that relative links on the page work.

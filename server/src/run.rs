@@ -1,8 +1,11 @@
 //! Starts a site, serves it, and stops it.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use ssr_wasm::code_source::CodeSource;
 use ssr_wasm::memory_trim;
 use ssr_wasm::pool::RenderPool;
@@ -16,6 +19,10 @@ use crate::net::{self, StopSignals};
 use crate::pages::Pages;
 use crate::router::Router;
 use crate::settings::{self, Settings};
+
+/// Connections that may wait to be accepted. The kernel allows no more than its own limit
+/// (`net.core.somaxconn`).
+const BACKLOG: i32 = 1024;
 
 /// A site to serve.
 pub struct SiteSource {
@@ -138,7 +145,7 @@ fn prepare(
 
 async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), ServeError> {
     let listen_error = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = TcpListener::bind(settings.listen).await.map_err(listen_error)?;
+    let listener = bind(settings.listen).map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
     match container_memory::limit() {
@@ -152,10 +159,39 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     tokio::spawn(memory_trim::trim_after_start());
     let stop = async {
         let name = stop.next().await;
-        log::info!("{name}: draining in-flight requests");
+        match settings.drain_delay {
+            Duration::ZERO => log::info!("{name}: draining in-flight requests"),
+            delay => log::info!("{name}: accepting requests for {delay:?} more (SSR_DRAIN_DELAY)"),
+        }
     };
     net::serve(listener, router, settings, stop).await;
     Ok(())
+}
+
+/// Listens. `[::]` is all addresses of IPv6 and IPv4, or of IPv4 alone where there is no IPv6.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let listen = |address: SocketAddr| {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        if address == SocketAddr::from((Ipv6Addr::UNSPECIFIED, address.port())) {
+            socket.set_only_v6(false)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        TcpListener::from_std(socket.into())
+    };
+    match listen(address) {
+        Err(error) if address.ip() == Ipv6Addr::UNSPECIFIED && has_no_ipv6(&error) => {
+            log::debug!("there is no IPv6 here ({error}): listening on IPv4 alone");
+            listen(SocketAddr::from((Ipv4Addr::UNSPECIFIED, address.port())))
+        }
+        result => result,
+    }
+}
+
+fn has_no_ipv6(error: &std::io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EADDRNOTAVAIL))
 }
 
 /// The container's time zone, unless it is the one that all dates are in.
@@ -181,6 +217,15 @@ fn server_variables(backend: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_missing_ipv6_makes_it_ipv4() {
+        for (number, missing) in
+            [(libc::EAFNOSUPPORT, true), (libc::EADDRNOTAVAIL, true), (libc::EADDRINUSE, false)]
+        {
+            assert_eq!(has_no_ipv6(&std::io::Error::from_raw_os_error(number)), missing);
+        }
+    }
 
     #[test]
     fn a_time_zone_that_has_no_effect_is_noticed() {

@@ -222,7 +222,7 @@ fn a_second_server_can_be_executed_in_a_container() {
     // On an address in use, the second server exits with its own error.
     let output = docker.try_sh("docker exec second /ssr.wasm /dist");
     assert_eq!(output.code, 69, "{}{}", output.stdout, output.stderr);
-    assert!(output.stderr.contains("0.0.0.0:8080"), "{}", output.stderr);
+    assert!(output.stderr.contains("[::]:8080"), "{}", output.stderr);
 }
 
 #[test]

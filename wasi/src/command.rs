@@ -5,6 +5,7 @@ use wasmtime::{Engine, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
 use wasmtime_wasi::p2;
 use wasmtime_wasi::p2::bindings::sync::Command as CommandWorld;
 
+use crate::FIBERS_WORK;
 use crate::component::{self, Mapping};
 use crate::core_module::{self, INITIALIZE, START, Waiting, exit_code};
 use crate::grants::{DirectoryError, Grants};
@@ -219,8 +220,9 @@ fn run_component(
 
 /// A component of preview 3, whose calls wait for several things at the same time.
 fn run_on_fiber(component: &Component, state: component::State) -> Result<Ended, RunError> {
-    if cfg!(target_arch = "arm") {
-        let reason = "it is a component of WASI preview 3, which needs a 64-bit processor; build it for preview 1 or 2";
+    if !FIBERS_WORK {
+        let reason = "it is a component of WASI preview 3, which this build for 32-bit ARM cannot run: it lacks the patch \
+                      of wasmtime's fibers";
         return Err(RunError::Module(reason.to_owned()));
     }
     let command =

@@ -8,6 +8,10 @@ mod core_module;
 mod grants;
 pub mod served;
 
+/// Whether wasmtime's fibers can be used: on 32-bit ARM they do not save all registers, unless
+/// patches/wasmtime-internal-fiber.patch is applied, as scripts/build-static.sh does.
+const FIBERS_WORK: bool = cfg!(any(not(target_arch = "arm"), patched_fibers));
+
 pub use grants::{
     ACCEPTED_NETWORK, Directory, DirectoryError, Grants, Network, Volume, VolumeError, container_directories,
     open_beneath,

@@ -94,6 +94,15 @@ impl Answer {
 impl Server {
     /// Builds `source` and serves it beside `assets`, with `flags`.
     pub fn start(source: &str, assets: &[(&str, &str)], flags: &[&str]) -> Self {
+        Self::listen("127.0.0.1:0", source, assets, flags)
+    }
+
+    /// The same at an address.
+    pub fn start_at(address: &str, source: &str) -> Self {
+        Self::listen(address, source, &[], &[])
+    }
+
+    fn listen(address: &str, source: &str, assets: &[(&str, &str)], flags: &[&str]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         for (name, content) in assets {
             let path: PathBuf = directory.path().join("dist").join(name);
@@ -105,7 +114,7 @@ impl Server {
         let mut child = Command::new(binary())
             .current_dir(directory.path())
             .env("XDG_CACHE_HOME", directory.path().join("cache"))
-            .args(["serve", "ssr.wasm", "dist", "--listen", "127.0.0.1:0"])
+            .args(["serve", "ssr.wasm", "dist", "--listen", address])
             .args(flags)
             .stderr(Stdio::piped())
             .spawn()
@@ -184,10 +193,20 @@ impl Server {
         threads.filter(|thread| name(thread.as_ref().unwrap().path()).trim() == "ssr-render").count()
     }
 
-    /// Stops the server as an orchestrator does; returns its exit code and log.
-    pub fn stop(mut self) -> (Option<i32>, String) {
+    /// Sends SIGTERM.
+    pub fn terminate(&self) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(killed.success());
+    }
+
+    /// Stops the server as an orchestrator does; returns its exit code and log.
+    pub fn stop(self) -> (Option<i32>, String) {
+        self.terminate();
+        self.wait()
+    }
+
+    /// Waits until it has stopped; returns its exit code and log.
+    pub fn wait(mut self) -> (Option<i32>, String) {
         let code = self.child.wait().unwrap().code();
         let mut log = String::new();
         self.log.read_to_string(&mut log).unwrap();

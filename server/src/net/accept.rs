@@ -23,8 +23,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How often to check whether work after the last response is done.
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
-/// Serves `listener` until `stop` completes, then finishes in-flight requests within
-/// the grace period.
+/// Serves `listener` until `stop` completes and for the drain delay, then finishes in-flight
+/// requests within the grace period.
 pub async fn serve(
     listener: TcpListener,
     router: Arc<Router>,
@@ -42,14 +42,19 @@ pub async fn serve(
     };
     let connections = Connections::new(settings.max_connections);
     let graceful = GracefulShutdown::new();
-    let mut stop = std::pin::pin!(stop);
+    let mut stop = std::pin::pin!(async {
+        stop.await;
+        router.begin_stopping();
+        tokio::time::sleep(settings.drain_delay).await;
+    });
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = &mut stop => break,
         };
         let (stream, peer) = match accepted {
-            Ok((stream, address)) => (stream, address.ip()),
+            // IPv4 addresses arrive as those of IPv6, too.
+            Ok((stream, address)) => (stream, address.ip().to_canonical()),
             Err(error) => {
                 log::warn!("cannot accept a connection: {error}");
                 tokio::time::sleep(ACCEPT_RETRY).await;

@@ -55,7 +55,7 @@ fn values_are_read_as_people_write_them() {
         ("SSR_RENDER_QUEUE", ""),
     ]))
     .unwrap();
-    assert_eq!(settings.listen.to_string(), "0.0.0.0:3000");
+    assert_eq!(settings.listen.to_string(), "[::]:3000");
     assert_eq!(settings.limits.render_timeout, Duration::from_millis(500));
     assert_eq!(settings.limits.render_memory_limit, 64 << 20);
     assert_eq!(

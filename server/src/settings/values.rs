@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// What [`duration`] accepts.
 pub const DURATION: &str = "a duration longer than zero and at most a year, such as 500ms, 10s or 2m";
+pub const DURATION_OR_NONE: &str = "0 or a duration of at most a year, such as 500ms, 3s or 2m";
 /// What [`size`] accepts.
 pub const SIZE: &str = "a size in bytes, such as 65536, 512KiB or 64MiB";
 /// What [`header_size`] accepts.
@@ -20,6 +21,11 @@ pub fn count(value: &str) -> Option<usize> {
 pub fn duration(value: &str) -> Option<Duration> {
     const YEAR: Duration = Duration::from_secs(366 * 24 * 60 * 60);
     humantime::parse_duration(value).ok().filter(|time| !time.is_zero() && *time <= YEAR)
+}
+
+/// A time, which may be none.
+pub fn duration_or_none(value: &str) -> Option<Duration> {
+    if matches!(value, "0" | "0s") { Some(Duration::ZERO) } else { duration(value) }
 }
 
 /// A number of bytes.

@@ -2,8 +2,7 @@
 //! each request.
 //!
 //! They run on fibers: what waits for the network or a clock leaves the render's time limit a
-//! way to end it. wasmtime's fibers do not save all registers on 32-bit ARM, so there they are
-//! refused.
+//! way to end it.
 
 use std::future::Future;
 use std::pin::pin;
@@ -29,7 +28,7 @@ use wasmtime_wasi_http::{
 
 use super::fiber::{self, Ending};
 use super::machine::Machine;
-use super::{internal, refuse_32_bit_arm, time_limit_of};
+use super::{internal, need_fibers, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::grants::{Grants, Network};
 use ssr_wasm::abi::error::RenderError;
@@ -124,7 +123,7 @@ impl Handler {
     /// # Errors
     /// If it does not compile, or needs what is not there.
     pub fn load(code: Code, grants: Grants, limits: &Limits) -> Result<Self, LoadError> {
-        refuse_32_bit_arm()?;
+        need_fibers()?;
         let loaded = Loaded::new(&code, limits)?;
         Ok(Self { limits: limits.clone(), grants, code, loaded: Mutex::new(Some(Arc::new(loaded))) })
     }

@@ -12,6 +12,8 @@ use ssr_wasm::code_source::Source;
 use ssr_wasm::detect::Kind;
 use ssr_wasm::guests::snapshot::LoadError;
 
+use crate::FIBERS_WORK;
+
 /// A module to load.
 pub struct Part {
     /// What it is.
@@ -20,15 +22,13 @@ pub struct Part {
     pub source: Source,
 }
 
-/// wasmtime's fibers do not save all registers there.
-fn refuse_32_bit_arm() -> Result<(), LoadError> {
-    if cfg!(target_arch = "arm") {
-        return Err(LoadError::Module(
-            "it answers requests and is no site, which needs a 64-bit processor; on this one, sites and commands run"
-                .to_owned(),
-        ));
+fn need_fibers() -> Result<(), LoadError> {
+    if FIBERS_WORK {
+        return Ok(());
     }
-    Ok(())
+    let reason = "it answers requests and is no site, which this build for 32-bit ARM cannot run: it lacks the patch of \
+                  wasmtime's fibers";
+    Err(LoadError::Module(reason.to_owned()))
 }
 
 /// The time limit, which must have been found to work.

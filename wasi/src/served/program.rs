@@ -14,7 +14,7 @@ use wasmtime_wasi::p2::pipe::{MemoryInputPipe, MemoryOutputPipe};
 
 use super::fiber::{self, Ending};
 use super::machine::{Machine, in_engine};
-use super::{Part, internal, refuse_32_bit_arm, time_limit_of};
+use super::{Part, internal, need_fibers, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::core_module::{self, INITIALIZE, START, Waiting, check_function, exit_code};
 use crate::grants::Grants;
@@ -86,7 +86,7 @@ impl Program {
     /// # Errors
     /// If the module is no command, does not compile, or needs what is not there.
     pub(super) fn load(main: Part, find: &mut FindPlugin<'_>, limits: &Limits) -> Result<Self, LoadError> {
-        refuse_32_bit_arm()?;
+        need_fibers()?;
         let instead = match &main.kind {
             Kind::Command | Kind::CommandComponent => None,
             Kind::Site(_) => Some("a site"),
@@ -306,7 +306,7 @@ impl Loaded {
         let enough = |module: &Module| {
             limits
                 .check_memory(module.resources_required().max_initial_memory_size)
-                .map_err(LoadError::Module)
+                .map_err(LoadError::Limits)
         };
         enough(&module)?;
         let linker = core_module::linker(&engine, Waiting::OnFiber).map_err(internal)?;

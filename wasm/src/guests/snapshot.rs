@@ -26,6 +26,9 @@ pub enum LoadError {
     /// The module is at fault: what is wrong and what to do.
     #[error("{0}")]
     Module(String),
+    /// The render's limits are too small for it: what it needs.
+    #[error("{0}")]
+    Limits(String),
     /// The engine failed.
     #[error("{0}")]
     Internal(String),
@@ -60,6 +63,9 @@ const WARM_INTERVAL: u32 = 64;
 /// is waiting for the site to start, and may want no other page.
 const FIRST_WARM_RENDER: u32 = 2;
 
+/// The largest memory of 32-bit addresses, in bytes, or what this machine's addresses reach.
+const LARGEST_MEMORY: usize = (1_u64 << if cfg!(target_pointer_width = "64") { 32 } else { 30 }) as usize;
+
 /// The exports that the render ABI demands.
 struct Exports {
     memory: ModuleExport,
@@ -71,6 +77,18 @@ struct Exports {
 
 fn internal(error: wasmtime::Error) -> LoadError {
     LoadError::Internal(format!("{error:#}"))
+}
+
+/// Limits that every module can be loaded with.
+fn ample(limits: &Limits) -> Limits {
+    Limits { render_memory_limit: LARGEST_MEMORY, render_threads: 1, ..limits.clone() }
+}
+
+/// Why a module was not loaded, if that is because it needs more memory than the limit: wasmtime's
+/// pool refuses it in words of its own. `load` loads it with ample limits.
+fn needs_more(limits: &Limits, load: impl FnOnce() -> wasmtime::Result<Module>) -> Option<LoadError> {
+    let needed = load().ok()?.resources_required().max_initial_memory_size;
+    limits.check_memory(needed).err().map(LoadError::Limits)
 }
 
 fn no_clock_thread(error: std::io::Error) -> LoadError {
@@ -97,8 +115,12 @@ impl Site {
             ));
         }
         let engine = engine::for_rendering(interruption, limits, None).map_err(internal)?;
-        let module = Module::from_binary(&engine, bytes)
-            .map_err(|error| LoadError::Module(does_not_compile(&error, &kind)))?;
+        let load = |engine: &Engine| Module::from_binary(engine, bytes);
+        let module = load(&engine).map_err(|error| {
+            let ample = || engine::for_rendering(interruption, &ample(limits), None);
+            needs_more(limits, || load(&ample()?))
+                .unwrap_or_else(|| LoadError::Module(does_not_compile(&error, &kind)))
+        })?;
         let time_limit = TimeLimit::start(&engine, &[&module], interruption).map_err(no_clock_thread)?;
         let Some(time_limit) = time_limit else {
             log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");
@@ -162,9 +184,15 @@ impl LoadedModule {
             MachineCode::InFile | MachineCode::Linked(_) => None,
         };
         let engine = engine::for_rendering(code.interruption, limits, text).map_err(internal)?;
-        // SAFETY: the file was written by this binary's own compiler and reached this process
-        // by way of a directory that only the node's administrator can write to.
-        let module = unsafe { Module::deserialize_open_file(&engine, file) }.map_err(internal)?;
+        let load = |engine: &Engine| {
+            // SAFETY: the file was written by this binary's own compiler and reached this process
+            // by way of a directory that only the node's administrator can write to.
+            unsafe { Module::deserialize_open_file(engine, file.try_clone()?) }
+        };
+        let module = load(&engine).map_err(|error| {
+            let ample = || engine::for_rendering(code.interruption, &ample(limits), None);
+            needs_more(limits, || load(&ample()?)).unwrap_or_else(|| internal(error))
+        })?;
         let time_limit = TimeLimit::start(&engine, &[&module], code.interruption).map_err(no_clock_thread)?;
         let time_limit = time_limit.ok_or_else(|| {
             LoadError::Internal(format!(
@@ -190,7 +218,7 @@ impl LoadedModule {
         };
         limits
             .check_memory(module.resources_required().max_initial_memory_size)
-            .map_err(LoadError::Module)?;
+            .map_err(LoadError::Limits)?;
         let engine = module.engine().clone();
         let instance =
             imports::linker(&engine).and_then(|linker| linker.instantiate_pre(module)).map_err(|error| {
