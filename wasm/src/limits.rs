@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use crate::guests::snapshot::LoadError;
+
 /// The default of [`Limits::render_memory_limit`], in bytes.
 pub const DEFAULT_RENDER_MEMORY_LIMIT: usize = 128 << 20;
+
+/// The largest memory of 32-bit addresses, in bytes, or most of what this machine's reach.
+const LARGEST_MEMORY: usize = (1_u64 << if cfg!(target_pointer_width = "64") { 32 } else { 30 }) as usize;
 
 /// Limits of one site's renders.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,19 +29,31 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// Checks that a module's memory is large enough, which needs so many bytes to start with.
+    /// Checks that a render may have as many bytes of memory as its module begins with.
     ///
     /// # Errors
     /// A sentence for people.
-    pub fn check_memory(&self, needed: Option<u64>) -> Result<(), String> {
-        match needed {
-            Some(needed) if needed > self.render_memory_limit as u64 => Err(format!(
-                "it needs {} MiB of memory to start with, but SSR_RENDER_MEMORY_LIMIT allows {} MiB; raise it",
-                needed.div_ceil(1 << 20),
-                self.render_memory_limit >> 20
-            )),
-            _ => Ok(()),
+    pub fn check_memory(&self, needed: u64) -> Result<(), String> {
+        if needed <= self.render_memory_limit as u64 {
+            return Ok(());
         }
+        Err(format!(
+            "it needs {} MiB of memory to start with, but SSR_RENDER_MEMORY_LIMIT allows {} MiB; raise it",
+            needed.div_ceil(1 << 20),
+            self.render_memory_limit >> 20
+        ))
+    }
+
+    /// Why a module was not loaded, if that is because a render may have less memory than the module
+    /// begins with, which wasmtime's pool refuses in words of its own. `pages` loads it with these
+    /// ample limits, and tells how many pages of 64 KiB its largest memory has.
+    pub fn too_small_for(
+        &self,
+        pages: impl FnOnce(&Self) -> wasmtime::Result<Option<u64>>,
+    ) -> Option<LoadError> {
+        let ample = Self { render_memory_limit: LARGEST_MEMORY, render_threads: 1, ..self.clone() };
+        let needed = pages(&ample).ok()??.saturating_mul(64 << 10);
+        self.check_memory(needed).err().map(LoadError::Limits)
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) trait Executable: Sized {
     fn compile(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Self>;
     /// Whether its calls can be interrupted so.
     fn suits(&self, interruption: Interruption) -> bool;
+    /// Pages of 64 KiB of the largest memory that it begins with.
+    fn initial_pages(&self) -> Option<u64>;
 }
 
 impl Executable for Module {
@@ -47,6 +49,10 @@ impl Executable for Module {
 
     fn suits(&self, interruption: Interruption) -> bool {
         TimeLimit::suits_module(self, interruption)
+    }
+
+    fn initial_pages(&self) -> Option<u64> {
+        self.resources_required().max_initial_memory_size
     }
 }
 
@@ -63,6 +69,10 @@ impl Executable for Component {
 
     fn suits(&self, interruption: Interruption) -> bool {
         TimeLimit::suits_component(self, interruption)
+    }
+
+    fn initial_pages(&self) -> Option<u64> {
+        self.resources_required()?.max_initial_memory_size
     }
 }
 
@@ -96,25 +106,38 @@ impl<T: Executable> Machine<T> {
         limits: &Limits,
     ) -> Result<Self, LoadError> {
         let engine = engine::for_handlers(kind.form(), interruption, limits).map_err(internal)?;
-        let (code, mapping) = in_engine(&engine, code, kind)?;
+        let (code, mapping) = in_engine(&engine, code, kind, interruption, limits)?;
         Ok(Self { engine, code, interruption, mapping })
     }
 }
 
-/// Loads code into an engine that is there already.
+/// Loads code into an engine that is there already, for renders that are interrupted so and have
+/// these limits.
 pub(super) fn in_engine<T: Executable>(
     engine: &Engine,
     code: &Code,
     kind: &Kind,
+    interruption: Interruption,
+    limits: &Limits,
 ) -> Result<(T, Option<Mapping>), LoadError> {
-    match code {
+    let load = |engine: &Engine| match code {
         // SAFETY: the file was written by this binary's own compiler and reached this process by
         // way of a directory that only the node's administrator can write to. Whoever gets the
         // code drops it before the mapping.
-        Code::Compiled(code) => unsafe { T::map(engine, code) }.map_err(internal),
-        Code::Bytes(bytes) => match T::compile(engine, bytes) {
-            Ok(code) => Ok((code, None)),
-            Err(error) => Err(LoadError::Module(does_not_compile(&error, kind))),
-        },
-    }
+        Code::Compiled(code) => unsafe { T::map(engine, code) },
+        Code::Bytes(bytes) => Ok((T::compile(engine, bytes)?, None)),
+    };
+    load(engine).map_err(|error| {
+        let pages = |ample: &Limits| {
+            // The mapping is dropped last.
+            let (code, _mapping) = load(&engine::for_handlers(kind.form(), interruption, ample)?)?;
+            let pages = code.initial_pages();
+            drop(code);
+            Ok(pages)
+        };
+        limits.too_small_for(pages).unwrap_or_else(|| match code {
+            Code::Compiled(_) => internal(error),
+            Code::Bytes(_) => LoadError::Module(does_not_compile(&error, kind)),
+        })
+    })
 }

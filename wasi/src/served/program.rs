@@ -303,12 +303,6 @@ impl Loaded {
         limits: &Limits,
     ) -> Result<Self, LoadError> {
         let Machine { engine, code: module, interruption, mapping } = machine;
-        let enough = |module: &Module| {
-            limits
-                .check_memory(module.resources_required().max_initial_memory_size)
-                .map_err(LoadError::Limits)
-        };
-        enough(&module)?;
         let linker = core_module::linker(&engine, Waiting::OnFiber).map_err(internal)?;
         let (core, time_limit) = match plugin {
             None => {
@@ -317,8 +311,8 @@ impl Loaded {
             }
             Some((name, part)) => {
                 // A module has a mapping of its own.
-                let (library, _) = in_engine::<Module>(&engine, &part.source.code, &part.kind)?;
-                enough(&library)?;
+                let (library, _) =
+                    in_engine::<Module>(&engine, &part.source.code, &part.kind, interruption, limits)?;
                 let time_limit = TimeLimit::start(&engine, &[&module, &library], interruption);
                 let plugin = linker.instantiate_pre(&library).map_err(unlinked)?;
                 let plugin_name = name.clone();

@@ -7,7 +7,7 @@ use super::attach::{CompiledEngine, Engines, attach};
 use super::parts::Parts;
 use crate::abi::response::{ResponsePart, ResponseSink};
 use crate::guests::Guest as _;
-use crate::guests::snapshot::Site;
+use crate::guests::snapshot::{LoadError, Site};
 use crate::limits::Limits;
 use crate::own_engines;
 use crate::target::Target;
@@ -87,6 +87,20 @@ fn a_site_runs_on_its_engines_machine_code_with_a_memory_of_its_own() {
     assert_eq!(page(&other), "site 2");
     other.unload();
     assert_eq!(page(&other), "site 2");
+}
+
+#[test]
+fn a_limit_below_what_a_site_begins_with_is_told_from_damage() {
+    let engines = engines(&program());
+    let site = guest("40", DATA, "");
+    let limits = Limits { render_threads: 1, render_memory_limit: 1 << 20, ..Limits::default() };
+    let (_, code) = own_engines::code(own_engines::carried(&engines), &site).unwrap().unwrap();
+    for error in
+        [Site::load("site.wasm", code, &limits).err(), Site::compile("site.wasm", &site, &limits).err()]
+    {
+        let Some(LoadError::Limits(reason)) = error else { panic!("{error:?}") };
+        assert!(reason.starts_with("it needs 3 MiB of memory"), "{reason}");
+    }
 }
 
 #[test]

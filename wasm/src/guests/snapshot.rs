@@ -63,9 +63,6 @@ const WARM_INTERVAL: u32 = 64;
 /// is waiting for the site to start, and may want no other page.
 const FIRST_WARM_RENDER: u32 = 2;
 
-/// The largest memory of 32-bit addresses, in bytes, or what this machine's addresses reach.
-const LARGEST_MEMORY: usize = (1_u64 << if cfg!(target_pointer_width = "64") { 32 } else { 30 }) as usize;
-
 /// The exports that the render ABI demands.
 struct Exports {
     memory: ModuleExport,
@@ -79,16 +76,9 @@ fn internal(error: wasmtime::Error) -> LoadError {
     LoadError::Internal(format!("{error:#}"))
 }
 
-/// Limits that every module can be loaded with.
-fn ample(limits: &Limits) -> Limits {
-    Limits { render_memory_limit: LARGEST_MEMORY, render_threads: 1, ..limits.clone() }
-}
-
-/// Why a module was not loaded, if that is because it needs more memory than the limit: wasmtime's
-/// pool refuses it in words of its own. `load` loads it with ample limits.
-fn needs_more(limits: &Limits, load: impl FnOnce() -> wasmtime::Result<Module>) -> Option<LoadError> {
-    let needed = load().ok()?.resources_required().max_initial_memory_size;
-    limits.check_memory(needed).err().map(LoadError::Limits)
+/// Pages of 64 KiB of the memory that a module begins with.
+fn pages_of(module: &Module) -> Option<u64> {
+    module.resources_required().max_initial_memory_size
 }
 
 fn no_clock_thread(error: std::io::Error) -> LoadError {
@@ -117,16 +107,16 @@ impl Site {
         let engine = engine::for_rendering(interruption, limits, None).map_err(internal)?;
         let load = |engine: &Engine| Module::from_binary(engine, bytes);
         let module = load(&engine).map_err(|error| {
-            let ample = || engine::for_rendering(interruption, &ample(limits), None);
-            needs_more(limits, || load(&ample()?))
-                .unwrap_or_else(|| LoadError::Module(does_not_compile(&error, &kind)))
+            let pages =
+                |ample: &Limits| Ok(pages_of(&load(&engine::for_rendering(interruption, ample, None)?)?));
+            limits.too_small_for(pages).unwrap_or_else(|| LoadError::Module(does_not_compile(&error, &kind)))
         })?;
         let time_limit = TimeLimit::start(&engine, &[&module], interruption).map_err(no_clock_thread)?;
         let Some(time_limit) = time_limit else {
             log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");
             return Self::compile_for(name, bytes, limits, Interruption::Epoch);
         };
-        Ok(Self::new(LoadedModule::link(&module, time_limit, limits)?, name, None, limits))
+        Ok(Self::new(LoadedModule::link(&module, time_limit)?, name, None, limits))
     }
 
     /// Maps compiled code.
@@ -190,8 +180,10 @@ impl LoadedModule {
             unsafe { Module::deserialize_open_file(engine, file.try_clone()?) }
         };
         let module = load(&engine).map_err(|error| {
-            let ample = || engine::for_rendering(code.interruption, &ample(limits), None);
-            needs_more(limits, || load(&ample()?)).unwrap_or_else(|| internal(error))
+            let pages = |ample: &Limits| {
+                Ok(pages_of(&load(&engine::for_rendering(code.interruption, ample, None)?)?))
+            };
+            limits.too_small_for(pages).unwrap_or_else(|| internal(error))
         })?;
         let time_limit = TimeLimit::start(&engine, &[&module], code.interruption).map_err(no_clock_thread)?;
         let time_limit = time_limit.ok_or_else(|| {
@@ -199,10 +191,10 @@ impl LoadedModule {
                 "the compiled code of {name} is for another kind of machine: its renders cannot be interrupted"
             ))
         })?;
-        Self::link(&module, time_limit, limits)
+        Self::link(&module, time_limit)
     }
 
-    fn link(module: &Module, time_limit: TimeLimit, limits: &Limits) -> Result<Self, LoadError> {
+    fn link(module: &Module, time_limit: TimeLimit) -> Result<Self, LoadError> {
         let export = |name: &str| {
             module.get_export_index(name).ok_or_else(|| {
                 LoadError::Module(format!(
@@ -216,9 +208,6 @@ impl LoadedModule {
             render: export(exports::RENDER)?,
             warm: module.get_export_index(exports::WARM).filter(|_| engine::keeps_pages()),
         };
-        limits
-            .check_memory(module.resources_required().max_initial_memory_size)
-            .map_err(LoadError::Limits)?;
         let engine = module.engine().clone();
         let instance =
             imports::linker(&engine).and_then(|linker| linker.instantiate_pre(module)).map_err(|error| {

@@ -33,7 +33,7 @@ impl LinkedSite {
     /// # Errors
     /// If the limits are too small for it, or the system refuses.
     pub fn load(engine: &'static LinkedEngine, image: SiteImage, limits: &Limits) -> Result<Self, LoadError> {
-        limits.check_memory(Some(image.initial as u64)).map_err(LoadError::Limits)?;
+        limits.check_memory(image.initial as u64).map_err(LoadError::Limits)?;
         let internal = |error: std::io::Error| LoadError::Internal(error.to_string());
         let runtime = engine.functions.runtime;
         let text = runtime.text_start.0.addr()..runtime.text_end.0.addr();
