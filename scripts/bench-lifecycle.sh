@@ -42,8 +42,8 @@ Containers under $(containerd --version | awk '{ print "containerd " $3 }'), tak
 - nginx, prerendered pages, runc: $(.cache/nginx/usr/sbin/nginx -v 2>&1 | sed 's,^.*/,nginx ,'), two workers, with the site's pages as files
 
 "Start to first 200" begins with \`ctr run\`; "stop to removed" ends when the task and the container are deleted. The
-ratios in parentheses are to ours with code that the node compiled before. The code cache is emptied before each start
-with an empty code cache. PSS (proportional set size) is a process's own pages plus its share of the pages that it has
+ratios in parentheses are to ours on a node that has run the site before. The code cache is emptied before each start of a
+site that the node has never seen. PSS (proportional set size) is a process's own pages plus its share of the pages that it has
 in common with others, summed over all processes that belong to a container, including shims and their zygotes. It is
 measured again 15 s after the last page: our sites release memory after ten seconds of idling.
 

@@ -2,6 +2,7 @@
 // ENGINE is the name that wasm2c was given, and SOURCE the file that it has made.
 #pragma clang section text = "ssr_engine_text"
 #include SOURCE
+#pragma clang section text = ""
 
 #include "engine.h"
 

@@ -125,7 +125,7 @@ impl CodeSource {
                     Ok(code) => return Ok(Source { name, code: Code::Compiled(code) }),
                     Err(CompileError::Module(reason)) => return Err(SourceError::Module { name, reason }),
                     Err(CompileError::System(error)) => {
-                        log::warn!("the node has no compiled code for {name} ({error}); compiling it here");
+                        log::warn!("there is no compiled code for {name} ({error}); compiling it here");
                     }
                 }
                 module

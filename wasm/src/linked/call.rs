@@ -63,6 +63,8 @@ pub struct Instance {
     globals: Box<[u64]>,
     /// The same before the first render.
     pristine: Box<[u64]>,
+    /// Where in its globals the C code has the memory.
+    memory: *mut MemoryInC,
     /// Its imported functions get this address.
     call: Box<Call>,
     space: Space,
@@ -83,9 +85,14 @@ impl Instance {
         let words = functions.instance_size.div_ceil(size_of::<u64>());
         let mut globals = vec![0_u64; words].into_boxed_slice();
         let mut call = Box::new(Call { stack_limit: 0, leave: ptr::null_mut(), host: ptr::null_mut() });
-        // SAFETY: there is room for an instance, and the call lives as long as it.
-        unsafe { (functions.instantiate)(globals.as_mut_ptr().cast(), &raw mut *call) };
-        Ok(Self { engine, pristine: globals.clone(), globals, call, space })
+        let instance = globals.as_mut_ptr().cast();
+        // SAFETY: there is room for an instance, and the call lives as long as it. Not under a time
+        // limit, which ends whatever is in the engine's code by leaving a call: there is none yet.
+        let memory = unsafe {
+            (functions.instantiate)(instance, &raw mut *call);
+            (functions.memory)(instance)
+        };
+        Ok(Self { engine, pristine: globals.clone(), globals, memory, call, space })
     }
 
     /// Renders the request in `input`.
@@ -98,9 +105,8 @@ impl Instance {
         state.limiter().memory_growing(0, initial, None)?;
         self.globals.copy_from_slice(&self.pristine);
         let instance = self.globals.as_mut_ptr().cast();
-        // SAFETY: the instance was made by this engine.
-        let memory = unsafe { (functions.memory)(instance) };
-        let mut host = Host { state, space: &mut self.space, memory, engine: self.engine, left: None };
+        let (space, memory) = (&mut self.space, self.memory);
+        let mut host = Host { state, space, memory, engine: self.engine, left: None };
         host.tell_place();
         let call = &raw mut *self.call;
         let here = ptr::from_ref(&host).addr();

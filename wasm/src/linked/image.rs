@@ -40,6 +40,8 @@ pub fn encode(site: &Parts<'_>) -> Option<Vec<u8>> {
     let page = rustix::param::page_size();
     let (start, image) = site.image(page as u64)?;
     let (least, most) = site.limits();
+    // More than this machine has addresses for: let the compiler say so.
+    usize::try_from(least).ok()?.checked_mul(WASM_PAGE)?;
     let mut file = MAGIC.to_vec();
     for number in [start, image.len() as u64, least, most.unwrap_or(u64::MAX)] {
         file.extend(number.to_le_bytes());

@@ -210,6 +210,22 @@ fn renders_that_do_not_end_are_ended_again_and_again() {
 
 #[test]
 #[ignore = "needs linked engines: scripts/test-linked.sh"]
+fn a_render_whose_time_is_up_when_it_begins_is_ended() {
+    let (site, mut answered) = (site(&memory(0, [1, 2, 3])), 0);
+    with_stack(|| {
+        for nanoseconds in (0..3_000).map(|n| 1 + n * 20) {
+            let guest = linked(&site, &limits(Duration::from_nanos(nanoseconds)));
+            match render(&*guest, b"input") {
+                Ok(_) => answered += 1,
+                Err(error) => assert!(matches!(error, RenderError::TimedOut(_)), "{error}"),
+            }
+        }
+    });
+    assert!(answered < 3_000, "no render took longer than its limit");
+}
+
+#[test]
+#[ignore = "needs linked engines: scripts/test-linked.sh"]
 fn recursion_without_end_is_one_failed_render() {
     for _ in 0..3 {
         assert_eq!(both(2, [0; 3], HANG), Err(RenderError::StackExhausted));

@@ -49,7 +49,7 @@ pub fn all(args: &Args, stage: &Stage) -> Result<Vec<Contestant>> {
             title: "Node, runc",
             runtime: RUNC,
             origin: Origin::Root(rootfs::node(args, stage.dir())?),
-            command: &[rootfs::NODE, "/server.mjs", "/entry-server.js", "/client"],
+            command: &[rootfs::NODE, "/server.mjs", "/entry-server.js", "/client", "/template.html"],
             listen: LISTEN,
             prepare: None,
             compiles: Compiles::Never,

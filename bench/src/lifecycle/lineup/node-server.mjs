@@ -1,13 +1,13 @@
 // Serves a site's server bundle as a plain Node server would: `node node-server.mjs
-// ENTRY CLIENT`, on the address in SSR_LISTEN. The assets in the directory CLIENT
-// are read once, at the start; every page is rendered for each request.
+// ENTRY CLIENT TEMPLATE`, on the address in SSR_LISTEN. The assets in the directory
+// CLIENT are read once, at the start; every page is rendered for each request.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
-const [entry, client] = process.argv.slice(2);
+const [entry, client, page] = process.argv.slice(2);
 const [host, port] = process.env.SSR_LISTEN.split(':');
 const site = await import(pathToFileURL(entry));
 
@@ -30,7 +30,7 @@ for (const file of readdirSync(client, {
     type: types[extname(path)],
   });
 }
-const template = assets.get('/index.html').body.toString();
+const template = readFileSync(page, 'utf8');
 assets.delete('/index.html');
 
 async function render({ url, headers }) {

@@ -31,6 +31,7 @@ pub fn node(args: &Args, dir: &Path) -> Result<PathBuf> {
     install(Path::new(program.trim()), &root, NODE)?;
     fs::write(root.join("server.mjs"), include_str!("node-server.mjs"))?;
     fs::copy(&args.site.entry, root.join("entry-server.js"))?;
+    fs::copy(&args.site.template, root.join("template.html"))?;
     // The bundle is an ES module, as the project's own package.json says.
     fs::write(root.join("package.json"), r#"{"type":"module"}"#)?;
     copy_tree(&args.site.assets, &root.join("client"))?;
