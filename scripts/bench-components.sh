@@ -19,11 +19,10 @@ if [[ ! -x target/wasmtime-cli/bin/wasmtime ]]; then
     --features serve,run,cranelift,component-model,component-model-async,pooling-allocator,parallel-compilation \
     --root "$here/target/wasmtime-cli" --target-dir "$here/target/stock-runner")
 fi
-cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
-  --target wasm32-wasip2 --target-dir target/hello-component
+hello=$(scripts/hello-component.sh)
 unset RUST_BACKTRACE RUST_LIB_BACKTRACE
 table=$("$built/bench-lifecycle" components --wasmtime target/wasmtime-cli/bin/wasmtime \
-  --hello target/hello-component/wasm32-wasip2/release/hello_component.wasm)
+  --hello "$hello")
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cat >bench/results/components.md <<TEXT
 # Components that answer requests

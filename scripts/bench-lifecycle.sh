@@ -17,15 +17,14 @@ peer() {
 }
 peer stock-runner containerd-shim-ssrstock-v1
 peer stock-wasmtime containerd-shim-stockwasmtime-v1
-cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml \
-  --target wasm32-wasip2 --target-dir target/hello-component
+hello=$(scripts/hello-component.sh)
 # Service managers do not set these for containerd. With them, the shims in Rust would
 # spend milliseconds on backtraces.
 unset RUST_BACKTRACE RUST_LIB_BACKTRACE
 tables=$("$built/bench-lifecycle" --image target/image/site.tar --module target/image/ssr.wasm \
   --entry target/site/server/entry-server.js --template target/site/template.html --assets target/site/client \
   --server target/release/ssr \
-  --hello target/hello-component/wasm32-wasip2/release/hello_component.wasm --nginx .cache/nginx/usr/sbin/nginx \
+  --hello "$hello" --nginx .cache/nginx/usr/sbin/nginx \
   / /how-it-works /guide /boards /boards/zero-w /memory)
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
 cat >bench/results/lifecycle.md <<TEXT

@@ -52,7 +52,7 @@ JS
   target/release/ssr build "$work/page.js" -o "$work/here.wasm" >&2
   cmp "$work/ssr.wasm" "$work/here.wasm" || die "a site built on $machine differs from one built here"
   serves "$work/ssr.wasm" 'hello from dist'
-  serves target/hello-component/wasm32-wasip2/release/hello_component.wasm Hello
+  serves "$hello" Hello
   rm -rf "$work"
   trap - EXIT
   say "$machine: both binaries run, and a site and a component are served"
@@ -90,8 +90,7 @@ pack() {
 for file in LICENSE README.md; do
   [[ -f $file ]] || die "$file is missing, which belongs into the tarball"
 done
-cargo build --quiet --release --manifest-path bench/hello-component/Cargo.toml --target wasm32-wasip2 \
-  --target-dir target/hello-component
+hello=$(scripts/hello-component.sh)
 for arch in "$@"; do
   machine=$(machine "$arch")
   built=$(scripts/build-static.sh "$arch" containerd-shim-ssr ssr-cli)

@@ -71,7 +71,7 @@ compile -Wall -Wextra -Werror -c wasm/linked/runtime.c -o "$out/runtime.o"
   echo 'unsafe extern "C" {'
   printf '%s\n' "${declared[@]}"
   echo '}'
-  echo 'static ENGINES: &[LinkedEngine] = &['
+  echo 'pub(super) static ENGINES: &[LinkedEngine] = &['
   printf '%s\n' "${list[@]}"
   echo '];'
 } >"$out/engines.rs"

@@ -8,7 +8,7 @@ const VARIABLE: &str = "SSR_LINKED_ENGINES";
 
 fn main() {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
-    let mut engines = "static ENGINES: &[LinkedEngine] = &[];\n".to_owned();
+    let mut engines = "pub(super) static ENGINES: &[LinkedEngine] = &[];\n".to_owned();
     if let Some(directory) = env::var_os(VARIABLE).filter(|directory| !directory.is_empty()) {
         let list = Path::new(&directory).join("engines.rs");
         println!("cargo::rerun-if-changed={}", list.display());

@@ -85,7 +85,7 @@ impl CompileRequest<'_> {
             name: self.name.to_owned(),
             target: engine.target().to_owned(),
             render_memory_limit: None,
-            interruption: own_engines::INTERRUPTION,
+            interruption: compile::OWN_ENGINES,
             kind,
         };
         Ok(Some(((metadata, file), machine_code(&engine)?)))
@@ -259,7 +259,7 @@ pub fn add(
     turn.wait_for_slot().map_err(CompileError::System)?;
     compiling();
     let (metadata, code) = request.compile(target).map_err(CompileError::from)?;
-    let file = ReadOnlyFile::of(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
+    let file = cache.hand_out(&cache.insert(&metadata, &code)?).map_err(CompileError::System)?;
     let machine = MachineCode::InFile;
     Ok(Code { file, metadata, machine, compiled: true, warnings, notes: Vec::new() })
 }

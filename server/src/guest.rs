@@ -11,8 +11,9 @@ use ssr_wasi::served::wagi::{ModuleRoute, Mounted, RouteTable, SharedProgram, Wa
 use ssr_wasi::{Directory, Grants, open_beneath};
 use ssr_wasm::code_source::{Code, CodeSource, Source, file_name};
 use ssr_wasm::detect::Kind;
+use ssr_wasm::guests::Guest;
+use ssr_wasm::guests::load::load_site;
 use ssr_wasm::guests::snapshot::{LoadError, Site};
-use ssr_wasm::guests::{Guest, load_site};
 use ssr_wasm::text;
 use tokio::runtime::Handle;
 

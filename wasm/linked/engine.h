@@ -1,4 +1,4 @@
-// What the host knows of an engine that is linked into it. linked/mod.rs describes the same in Rust.
+// What the host knows of an engine that is linked into it. linked/interface.rs describes the same in Rust.
 #ifndef SSR_ENGINE_H
 #define SSR_ENGINE_H
 

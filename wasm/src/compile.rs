@@ -11,7 +11,6 @@ use crate::detect::{self, Kind};
 use crate::engine::{self, Form};
 use crate::interrupt::Interruption;
 use crate::linked::LinkedEngine;
-use crate::own_engines;
 use crate::target::Target;
 
 /// A compiled module.
@@ -26,6 +25,9 @@ pub struct Compiled {
     /// What the module is.
     pub kind: Kind,
 }
+
+/// How renders of the engines that programs have themselves are interrupted.
+pub const OWN_ENGINES: Interruption = Interruption::Signal;
 
 /// Compiled code in a file that can be mapped.
 #[derive(Debug)]
@@ -97,10 +99,10 @@ pub(crate) fn compile_engine(
     target: Target,
     render_memory_limit: usize,
 ) -> Result<Vec<u8>, String> {
-    let engine = engine::for_compiling(target, Form::Module, own_engines::INTERRUPTION, render_memory_limit);
+    let engine = engine::for_compiling(target, Form::Module, OWN_ENGINES, render_memory_limit);
     let code = engine.and_then(|engine| engine.precompile_module(module));
     let code = code.map_err(|error| format!("it does not compile: {error:#}"))?;
-    if !own_engines::INTERRUPTION.suits(&code) {
+    if !OWN_ENGINES.suits(&code) {
         return Err("its renders could not be interrupted".to_owned());
     }
     Ok(code)

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use crate::guests::snapshot::LoadError;
-
 /// The default of [`Limits::render_memory_limit`], in bytes.
 pub const DEFAULT_RENDER_MEMORY_LIMIT: usize = 128 << 20;
 
@@ -50,10 +48,10 @@ impl Limits {
     pub fn too_small_for(
         &self,
         pages: impl FnOnce(&Self) -> wasmtime::Result<Option<u64>>,
-    ) -> Option<LoadError> {
+    ) -> Option<String> {
         let ample = Self { render_memory_limit: LARGEST_MEMORY, render_threads: 1, ..self.clone() };
         let needed = pages(&ample).ok()??.saturating_mul(64 << 10);
-        self.check_memory(needed).err().map(LoadError::Limits)
+        self.check_memory(needed).err()
     }
 }
 

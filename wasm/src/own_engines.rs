@@ -10,13 +10,9 @@ use crate::carried::attach::{CarriedEngine, Engines};
 use crate::carried::parts::Parts;
 use crate::carried::sparse::Sparse;
 use crate::carried::text::SharedText;
-use crate::compile::{CompiledCode, MachineCode};
-use crate::interrupt::Interruption;
+use crate::compile::{CompiledCode, MachineCode, OWN_ENGINES};
 use crate::linked::{self, LinkedEngine, image};
 use crate::target::Target;
-
-/// How renders of these engines are interrupted.
-pub const INTERRUPTION: Interruption = Interruption::Signal;
 
 /// An engine of this program.
 #[derive(Debug, Clone, Copy)]
@@ -41,10 +37,10 @@ pub fn carried(engines: &Engines) -> impl Iterator<Item = OwnEngine<'_>> {
 }
 
 /// The engine among these that a site was made of.
-pub fn of_site<'a>(
-    mut engines: impl Iterator<Item = OwnEngine<'a>>,
-    site: &Parts<'_>,
-) -> Option<OwnEngine<'a>> {
+pub fn of_site<'a>(engines: impl Iterator<Item = OwnEngine<'a>>, site: &Parts<'_>) -> Option<OwnEngine<'a>> {
+    // Without engines there is nothing to hash for.
+    let mut engines = engines.peekable();
+    engines.peek()?;
     let digest = site.digest().to_string();
     engines.find(|engine| engine.code() == digest)
 }
@@ -129,5 +125,5 @@ pub fn code<'a>(
     content.write(&mut file)?;
     // This program's file, which only who installs it changes.
     let machine = engine.machine_code(Ok)?;
-    Ok(Some((engine, CompiledCode { file, interruption: INTERRUPTION, machine })))
+    Ok(Some((engine, CompiledCode { file, interruption: OWN_ENGINES, machine })))
 }

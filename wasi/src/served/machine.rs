@@ -135,9 +135,10 @@ pub(super) fn in_engine<T: Executable>(
             drop(code);
             Ok(pages)
         };
-        limits.too_small_for(pages).unwrap_or_else(|| match code {
-            Code::Compiled(_) => internal(error),
-            Code::Bytes(_) => LoadError::Module(does_not_compile(&error, kind)),
-        })
+        match (limits.too_small_for(pages), code) {
+            (Some(reason), _) => LoadError::Limits(reason),
+            (None, Code::Compiled(_)) => internal(error),
+            (None, Code::Bytes(_)) => LoadError::Module(does_not_compile(&error, kind)),
+        }
     })
 }

@@ -77,7 +77,7 @@ pub fn for_site(mut engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Sparse<'
     let appended = [(place(&data, &image), image), (place(&info_section, &info), info)];
     let mut replaced = [text.range, data.range, info_section.range];
     replaced.sort_unstable_by_key(|range| range.start);
-    let mut artifact = Sparse::new();
+    let mut artifact = Sparse::default();
     let mut at = 0;
     for range in replaced {
         artifact.add(at as u64, engine[at..range.start].to_vec());

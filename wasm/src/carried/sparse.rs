@@ -7,30 +7,22 @@ use std::io::{self, Seek, SeekFrom, Write};
 const ZEROS: &[u8] = &[0; 64 << 10];
 
 /// Bytes, of which those that are not named are zeros.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sparse<'a> {
     /// Where each part begins, and its bytes; in their order, and apart from each other.
     parts: Vec<(u64, Cow<'a, [u8]>)>,
-    length: u64,
 }
 
 impl<'a> Sparse<'a> {
-    /// No bytes.
-    pub fn new() -> Self {
-        Self { parts: Vec::new(), length: 0 }
-    }
-
     /// Adds bytes at a place behind all that are there, and zeros between.
     pub fn add(&mut self, at: u64, bytes: impl Into<Cow<'a, [u8]>>) {
-        let bytes = bytes.into();
-        debug_assert!(at >= self.length, "parts are in order");
-        self.length = at + bytes.len() as u64;
-        self.parts.push((at, bytes));
+        debug_assert!(at >= self.length(), "parts are in order");
+        self.parts.push((at, bytes.into()));
     }
 
     /// How many bytes there are, with the zeros.
     pub fn length(&self) -> u64 {
-        self.length
+        self.parts.last().map_or(0, |(start, bytes)| start + bytes.len() as u64)
     }
 
     /// How many bytes are not in a hole.
@@ -70,15 +62,9 @@ impl<'a> Sparse<'a> {
     }
 }
 
-impl Default for Sparse<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl<'a> From<&'a [u8]> for Sparse<'a> {
     fn from(bytes: &'a [u8]) -> Self {
-        let mut sparse = Self::new();
+        let mut sparse = Self::default();
         sparse.add(0, bytes);
         sparse
     }
@@ -86,7 +72,7 @@ impl<'a> From<&'a [u8]> for Sparse<'a> {
 
 impl From<Vec<u8>> for Sparse<'_> {
     fn from(bytes: Vec<u8>) -> Self {
-        let mut sparse = Self::new();
+        let mut sparse = Self::default();
         sparse.add(0, bytes);
         sparse
     }
@@ -111,6 +97,6 @@ mod tests {
         let mut file = io::Cursor::new(Vec::new());
         sparse.write(&mut file).unwrap();
         assert!(file.into_inner() == right);
-        Sparse::new().each(|_| panic!("no bytes"));
+        Sparse::default().each(|_| panic!("no bytes"));
     }
 }

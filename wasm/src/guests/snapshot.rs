@@ -109,7 +109,9 @@ impl Site {
         let module = load(&engine).map_err(|error| {
             let pages =
                 |ample: &Limits| Ok(pages_of(&load(&engine::for_rendering(interruption, ample, None)?)?));
-            limits.too_small_for(pages).unwrap_or_else(|| LoadError::Module(does_not_compile(&error, &kind)))
+            limits
+                .too_small_for(pages)
+                .map_or_else(|| LoadError::Module(does_not_compile(&error, &kind)), LoadError::Limits)
         })?;
         let time_limit = TimeLimit::start(&engine, &[&module], interruption).map_err(no_clock_thread)?;
         let Some(time_limit) = time_limit else {
@@ -183,7 +185,7 @@ impl LoadedModule {
             let pages = |ample: &Limits| {
                 Ok(pages_of(&load(&engine::for_rendering(code.interruption, ample, None)?)?))
             };
-            limits.too_small_for(pages).unwrap_or_else(|| internal(error))
+            limits.too_small_for(pages).map_or_else(|| internal(error), LoadError::Limits)
         })?;
         let time_limit = TimeLimit::start(&engine, &[&module], code.interruption).map_err(no_clock_thread)?;
         let time_limit = time_limit.ok_or_else(|| {

@@ -1,15 +1,14 @@
 //! A call into an engine's C code, and the functions that the C code calls.
 
 use std::any::Any;
-use std::ffi::c_void;
 use std::panic::{self, AssertUnwindSafe};
 use std::ptr;
 
 use wasmtime::{Result, Trap};
 
-use super::LinkedEngine;
 use super::image::SiteImage;
-use super::space::{MemoryInC, Space};
+use super::interface::{self, Call, LinkedEngine, MemoryInC};
+use super::space::Space;
 use crate::abi::call::GuestCall;
 use crate::abi::error::{RenderError, Stop};
 use crate::abi::imports::each_import;
@@ -21,15 +20,6 @@ const WASM_PAGE: usize = 64 << 10;
 
 /// What `memory.grow` returns if it does not.
 const NOT_GROWN: u32 = u32::MAX;
-
-/// `struct ssr_call` of wasm/linked/wasm-rt.h.
-#[repr(C)]
-#[derive(Debug)]
-pub struct Call {
-    stack_limit: usize,
-    leave: *mut c_void,
-    host: *mut c_void,
-}
 
 /// What functions that the C code calls know about the call.
 struct Host<'a> {
@@ -79,7 +69,7 @@ impl Instance {
     /// # Errors
     /// If there is no memory for it.
     pub fn new(engine: &'static LinkedEngine, image: &SiteImage, limit: usize) -> std::io::Result<Self> {
-        super::initialize();
+        interface::initialize();
         let space = Space::new(image, limit)?;
         let functions = engine.functions;
         let words = functions.instance_size.div_ceil(size_of::<u64>());

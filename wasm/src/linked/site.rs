@@ -2,9 +2,9 @@
 
 use parking_lot::Mutex;
 
-use super::LinkedEngine;
 use super::call::Instance;
 use super::image::SiteImage;
+use super::interface::LinkedEngine;
 use crate::abi::error::RenderError;
 use crate::abi::response::ResponseSink;
 use crate::abi::state::GuestState;

@@ -7,18 +7,6 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 use super::image::SiteImage;
 
-/// `wasm_rt_memory_t` of wasm/linked/wasm-rt.h.
-#[repr(C)]
-#[derive(Debug)]
-pub struct MemoryInC {
-    pub data: *mut u8,
-    /// Pages of 64 KiB.
-    pub pages: u32,
-    pub max_pages: u32,
-    /// Bytes.
-    pub size: u32,
-}
-
 /// A memory that begins with a site's image, as often as it is reset.
 #[derive(Debug)]
 pub struct Space {

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use crate::abi::error::RenderError;
 use crate::abi::response::{ResponsePart, ResponseSink};
 use crate::carried::attach::Engines;
+use crate::guests::Guest;
+use crate::guests::load::load_site;
 use crate::guests::snapshot::Site;
-use crate::guests::{Guest, load_site};
 use crate::limits::Limits;
 use crate::own_engines::{self, OwnEngine, carried};
 
