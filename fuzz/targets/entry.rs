@@ -16,9 +16,9 @@ fn read(bytes: &[u8]) {
         assert_eq!(Some(&checked), peeked.ok().as_ref());
         assert_eq!(checked, metadata);
         assert!(code.len() < bytes.len());
-        let mut again = Vec::new();
+        let mut again = Cursor::new(Vec::new());
         entry::write(&mut again, &metadata, &code.into()).expect("it is written to memory");
-        assert_eq!(entry::parse(&again).expect("what was written"), (metadata, code));
+        assert_eq!(entry::parse(again.get_ref()).expect("what was written"), (metadata, code));
     }
 }
 
