@@ -24,11 +24,11 @@ export const figures = {
   /** Size of the page, bytes. */
   pageBytes: 5923,
   /** In Node 20, without isolation between requests. */
-  renderNode: 101,
+  renderNode: 58,
   /** In native QuickJS, without isolation between requests. */
-  renderNative: 733,
+  renderNative: 604,
   /** In a fresh WebAssembly instance for each request. */
-  renderInstance: 1039,
+  renderInstance: 764,
 };
 
 /**
