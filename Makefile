@@ -23,6 +23,8 @@ SHARE = $(DESTDIR)$(PREFIX)/share
 E2E = cargo test --workspace
 # $(call test-in,trixie) runs tests in another Debian release, with its containerd and Docker.
 test-in = $(E2E) --config 'target."cfg(unix)".runner = ["scripts/in-debian.sh", "$(1)"]'
+# $(call tests-of,cli) selects the integration tests of a package by its folder.
+tests-of = $(patsubst $(1)/tests/%.rs,--test %,$(wildcard $(1)/tests/*.rs))
 # On so slow a machine ctr itself loses the end of an input that arrives before the process.
 VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
 
@@ -60,13 +62,10 @@ demo-stop: ## Stop the demo and leave nothing of it behind
 
 test: test-fast test-e2e test-browser test-templates ## Run all tests
 
-# Unit tests run in the debug profile, with overflow checks. What compiles modules would
-# take minutes there.
+# All in the debug profile, with overflow checks; the command-line tests run the released `ssr`.
 test-fast: build ## Run the tests that need no container
 	cargo test --workspace --lib --bins
-	cargo test --package ssr-engine --test '*'
-	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr cargo test --release --test '*'
-	$(E2E) --test 'k8s_*'
+	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr $(E2E) $(call tests-of,cli) $(call tests-of,images/engine) --test 'k8s_*'
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root

@@ -31,9 +31,17 @@ const HOST_STACK: usize = 512 << 10;
 /// cleaning up, before another thread is started for it.
 const CLEAN_UP_TIME: Duration = Duration::from_millis(5);
 
-/// A render thread ends after this long without work. With the last one, the guest is
-/// unloaded.
-const IDLE_TIME: Duration = Duration::from_secs(10);
+/// How long the pool waits for work.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// When no render has run for this long, the guest gives memory back. The next render maps it
+    /// again, which takes a fraction of a millisecond.
+    rest: Duration,
+    /// A thread ends after this long without work. With the last one, the guest is unloaded.
+    end: Duration,
+}
+
+const PATIENCE: Patience = Patience { rest: Duration::from_secs(1), end: Duration::from_secs(10) };
 
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +67,7 @@ struct Job {
 struct Shared {
     guest: Box<dyn Guest>,
     limits: Limits,
-    idle_time: Duration,
+    patience: Patience,
     runtime: tokio::runtime::Handle,
     state: Mutex<State>,
     job_queued: Condvar,
@@ -72,6 +80,8 @@ struct State {
     /// Running threads, and how many of them are idle.
     threads: usize,
     idle: usize,
+    /// Whether the guest has given memory back since the last render.
+    rested: bool,
     /// Where the responses of running renders go.
     running: Vec<mpsc::WeakSender<ResponsePart>>,
     /// Whether [`Shared::watch`] runs.
@@ -99,7 +109,7 @@ impl RenderPool {
         limits: &Limits,
         runtime: &tokio::runtime::Handle,
     ) -> std::io::Result<Self> {
-        Self::start_with(guest, env, limits, runtime, IDLE_TIME)
+        Self::start_with(guest, env, limits, runtime, PATIENCE)
     }
 
     fn start_with(
@@ -107,12 +117,12 @@ impl RenderPool {
         env: &[(String, String)],
         limits: &Limits,
         runtime: &tokio::runtime::Handle,
-        idle_time: Duration,
+        patience: Patience,
     ) -> std::io::Result<Self> {
         let shared = Arc::new(Shared {
             guest,
             limits: limits.clone(),
-            idle_time,
+            patience,
             runtime: runtime.clone(),
             state: Mutex::default(),
             job_queued: Condvar::new(),
@@ -241,22 +251,41 @@ impl Shared {
     /// should end.
     fn next(&self) -> Option<Job> {
         let mut state = self.state.lock();
-        self.job_queued.wait_while_for(&mut state, |state| state.jobs.is_empty(), self.idle_time);
+        let Patience { rest, end } = self.patience;
+        self.job_queued.wait_while_for(&mut state, |state| state.jobs.is_empty(), rest);
+        if state.jobs.is_empty() {
+            // Under the lock: no other thread takes a job meanwhile.
+            if state.idle == state.threads && !state.rested {
+                state.rested = true;
+                self.to_guest("giving back memory of", <dyn Guest>::rest);
+            }
+            self.job_queued.wait_while_for(
+                &mut state,
+                |state| state.jobs.is_empty(),
+                end.saturating_sub(rest),
+            );
+        }
         state.idle -= 1;
         let job = state.jobs.pop_front();
         if let Some(job) = &job {
+            state.rested = false;
             state.running.push(job.parts.downgrade());
         } else {
             state.threads -= 1;
             if state.threads == 0 {
                 // Under the lock: a job that arrives now waits until the guest is unloaded.
-                let unloaded = panic::catch_unwind(AssertUnwindSafe(|| self.guest.unload()));
-                if let Err(panic) = unloaded {
-                    log::error!("unloading the module panicked: {}", message(&*panic));
-                }
+                self.to_guest("unloading", <dyn Guest>::unload);
             }
         }
         job
+    }
+
+    /// Does something to the guest whose panic must not end the thread.
+    fn to_guest(&self, what: &str, action: fn(&dyn Guest)) {
+        let done = panic::catch_unwind(AssertUnwindSafe(|| action(&*self.guest)));
+        if let Err(panic) = done {
+            log::error!("{what} the module panicked: {}", message(&*panic));
+        }
     }
 
     fn render(&self, job: Job) {

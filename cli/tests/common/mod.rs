@@ -193,6 +193,14 @@ impl Server {
         threads.filter(|thread| name(thread.as_ref().unwrap().path()).trim() == "ssr-render").count()
     }
 
+    /// What the process has in memory, in kB: its own pages, and its share of those that others
+    /// have mapped, too.
+    pub fn memory(&self) -> u64 {
+        let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.child.id())).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Sends SIGTERM.
     pub fn terminate(&self) {
         let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();

@@ -19,6 +19,10 @@ pub trait Guest: Send + Sync + 'static {
         false
     }
 
+    /// Gives memory back that finished renders left for the next one, if that is all that the next
+    /// one loses. No render may run meanwhile.
+    fn rest(&self) {}
+
     /// Frees the memory that renders have used. The next render loads the guest again.
     fn unload(&self);
 }

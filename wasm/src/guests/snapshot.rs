@@ -1,10 +1,12 @@
 //! Our engine's snapshots: a fresh instance for each request.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use rustix::mm::Advice;
 use wasmtime::{Engine, Extern, InstancePre, Module, ModuleExport, Store, Trap};
 
 use super::Guest;
@@ -50,8 +52,10 @@ struct LoadedModule {
     engine: Engine,
     instance: InstancePre<GuestState>,
     exports: Exports,
+    /// Whether the module is a mapped file rather than this process's own memory.
+    is_file: bool,
     time_limit: TimeLimit,
-    /// How many renders each of the pool's memories, by address, has seen.
+    /// How many renders each of the pool's memories, by address, has seen since it rested.
     renders: Mutex<HashMap<usize, u32>>,
 }
 
@@ -118,7 +122,7 @@ impl Site {
             log::debug!("renders of this module cannot be interrupted by signals; compiling it for epochs");
             return Self::compile_for(name, bytes, limits, Interruption::Epoch);
         };
-        Ok(Self::new(LoadedModule::link(&module, time_limit)?, name, None, limits))
+        Ok(Self::new(LoadedModule::link(&module, false, time_limit)?, name, None, limits))
     }
 
     /// Maps compiled code.
@@ -157,6 +161,12 @@ impl Guest for Site {
         self.loaded()?.render(input, sink, &self.limits)
     }
 
+    fn rest(&self) {
+        if let Some(loaded) = &*self.loaded.lock() {
+            loaded.rest(&self.limits);
+        }
+    }
+
     /// Does nothing if the code was compiled in this process. Loading takes milliseconds.
     fn unload(&self) {
         if self.code.is_none() {
@@ -193,10 +203,10 @@ impl LoadedModule {
                 "the compiled code of {name} is for another kind of machine: its renders cannot be interrupted"
             ))
         })?;
-        Self::link(&module, time_limit)
+        Self::link(&module, true, time_limit)
     }
 
-    fn link(module: &Module, time_limit: TimeLimit) -> Result<Self, LoadError> {
+    fn link(module: &Module, is_file: bool, time_limit: TimeLimit) -> Result<Self, LoadError> {
         let export = |name: &str| {
             module.get_export_index(name).ok_or_else(|| {
                 LoadError::Module(format!(
@@ -217,7 +227,7 @@ impl LoadedModule {
             })?;
         // Now rather than during the first request.
         module.initialize_copy_on_write_image().map_err(internal)?;
-        Ok(Self { engine, instance, exports, time_limit, renders: Mutex::default() })
+        Ok(Self { engine, instance, exports, is_file, time_limit, renders: Mutex::default() })
     }
 
     fn render(&self, input: &[u8], sink: ResponseSink, limits: &Limits) -> Result<(), RenderError> {
@@ -243,8 +253,9 @@ impl LoadedModule {
         let render = export(&self.exports.render)?.into_func().ok_or_else(missing)?;
         let warm = self.exports.warm.as_ref().map(&mut export).transpose()?.and_then(Extern::into_func);
         store.data_mut().memory = Some(memory);
+        let cold = self.is_cold(memory.data_ptr(&*store));
         if let Some(warm) = warm
-            && self.is_cold(memory.data_ptr(&*store).addr())
+            && cold
         {
             warm.typed::<(), ()>(&*store)?.call(&mut *store, ())?;
         }
@@ -255,11 +266,51 @@ impl LoadedModule {
     }
 
     /// Whether the memory at this address should be warmed before it is used.
-    fn is_cold(&self, memory: usize) -> bool {
+    fn is_cold(&self, memory: *mut u8) -> bool {
         let mut renders = self.renders.lock();
-        let renders = renders.entry(memory).or_default();
+        let renders = renders.entry(memory.expose_provenance()).or_default();
         *renders = renders.wrapping_add(1);
         *renders % WARM_INTERVAL == FIRST_WARM_RENDER
+    }
+
+    /// Unmaps the pages of the pool's memories, those that renders wrote to and those of the site's
+    /// image, and the image itself, from which wasmtime has restored them. No render may run.
+    fn rest(&self, limits: &Limits) {
+        for (memory, _) in self.renders.lock().drain() {
+            // SAFETY: a slot of the engine's pool, which has at least so many bytes of addresses and
+            // lives as long as the engine. No instance uses it, and wasmtime has made its contents
+            // the image's and zeros again: that is also what the kernel puts there, since the slot
+            // is a private mapping of the image and anonymous memory.
+            unsafe { unmap(memory..memory + limits.render_memory_limit) };
+        }
+        if self.is_file {
+            let module = self.instance.module();
+            let (file, text) = (module.image_range(), module.text().as_ptr_range());
+            // SAFETY: the module is mapped from its file, and wasmtime writes to no part of it but
+            // the machine code, if at all.
+            unsafe {
+                unmap(file.start.addr()..text.start.addr());
+                unmap(text.end.addr()..file.end.addr());
+            }
+        }
+    }
+}
+
+/// Unmaps the whole pages of a range. What is touched again is what the mapping began with.
+///
+/// # Safety
+/// The range must be mapped, privately, and what was written to it be of no use any more.
+unsafe fn unmap(range: Range<usize>) {
+    let page = rustix::param::page_size();
+    let (start, end) = (range.start.next_multiple_of(page), range.end / page * page);
+    if start >= end {
+        return;
+    }
+    let first = std::ptr::with_exposed_provenance_mut(start);
+    // SAFETY: the caller's contract.
+    let unmapped = unsafe { rustix::mm::madvise(first, end - start, Advice::LinuxDontNeed) };
+    if let Err(error) = unmapped {
+        log::debug!("cannot give back memory of a module: {error}");
     }
 }
 

@@ -36,6 +36,10 @@ impl Guest for Scripted {
         }
     }
 
+    fn rest(&self) {
+        let _ = self.events.send("rest");
+    }
+
     fn unload(&self) {
         let _ = self.events.send("unload");
         if self.unload_panics {
@@ -51,16 +55,17 @@ struct Fixture {
     runtime: tokio::runtime::Runtime,
 }
 
+/// The guest rests after half of `idle_time`.
 fn fixture(limits: Limits, idle_time: Duration) -> Fixture {
-    fixture_that(limits, idle_time, false)
+    fixture_that(limits, Patience { rest: idle_time / 2, end: idle_time }, false)
 }
 
-fn fixture_that(limits: Limits, idle_time: Duration, unload_panics: bool) -> Fixture {
+fn fixture_that(limits: Limits, patience: Patience, unload_panics: bool) -> Fixture {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.unwrap();
     let ((told, events), (steps, script)) = (channel(), channel());
     let guest = Box::new(Scripted { events: told, steps: Mutex::new(script), unload_panics });
-    let pool = RenderPool::start_with(guest, &[], &limits, runtime.handle(), idle_time).unwrap();
+    let pool = RenderPool::start_with(guest, &[], &limits, runtime.handle(), patience).unwrap();
     Fixture { pool, events, steps, runtime }
 }
 
@@ -191,8 +196,13 @@ fn a_panic_fails_one_render_and_its_thread_goes_on() {
 
 #[test]
 fn a_panic_while_the_guest_is_unloaded_does_not_keep_the_next_request_from_starting_a_thread() {
-    let fixture = fixture_that(limits(1, 4), Duration::from_millis(20), true);
+    let fixture = fixture_that(
+        limits(1, 4),
+        Patience { rest: Duration::from_millis(10), end: Duration::from_millis(20) },
+        true,
+    );
     for _ in 0..2 {
+        assert_eq!(fixture.next_event(), "rest");
         assert_eq!(fixture.next_event(), "unload");
         let response = fixture.submit().unwrap();
         assert_eq!(fixture.next_event(), "render");
@@ -204,11 +214,29 @@ fn a_panic_while_the_guest_is_unloaded_does_not_keep_the_next_request_from_start
 #[test]
 fn idle_threads_end_with_the_guest_unloaded_and_the_next_request_starts_one() {
     let fixture = fixture(limits(2, 4), Duration::from_millis(20));
-    assert_eq!(fixture.next_event(), "unload");
-    assert_eq!(fixture.threads(), 0);
-    let response = fixture.submit().unwrap();
-    assert_eq!(fixture.next_event(), "render");
+    for _ in 0..2 {
+        assert_eq!(fixture.next_event(), "rest");
+        assert_eq!(fixture.next_event(), "unload");
+        let response = fixture.submit().unwrap();
+        assert_eq!(fixture.next_event(), "render");
+        fixture.steps.send(Step::Respond).unwrap();
+        assert!(fixture.receive(response).is_some());
+    }
+}
+
+#[test]
+fn the_guest_rests_once_when_no_thread_renders_and_not_before() {
+    let fixture = fixture_that(limits(2, 4), Patience { rest: Duration::from_millis(20), end: HANG }, false);
+    assert_eq!(fixture.next_event(), "rest");
+    let responses = [fixture.submit().unwrap(), fixture.submit().unwrap()];
+    assert_eq!([fixture.next_event(), fixture.next_event()], ["render", "render"]);
+    // One of the two threads becomes idle.
     fixture.steps.send(Step::Respond).unwrap();
-    assert!(fixture.receive(response).is_some());
-    assert_eq!(fixture.next_event(), "unload");
+    let while_one_renders = fixture.events.recv_timeout(Duration::from_millis(100));
+    assert!(while_one_renders.is_err(), "it rests while a render uses its memory");
+    fixture.steps.send(Step::Respond).unwrap();
+    assert_eq!(fixture.next_event(), "rest");
+    assert!(fixture.events.recv_timeout(Duration::from_millis(100)).is_err(), "it rests again without work");
+    assert_eq!(fixture.threads(), 2);
+    drop(responses);
 }
