@@ -4,6 +4,7 @@ mod build;
 mod cache;
 mod engine;
 mod image;
+mod image_archive;
 mod inspect;
 mod output;
 mod packaging;
@@ -80,7 +81,7 @@ fn run(log: &LogBuffer) -> ExitCode {
                 Err(error) => {
                     // Through the log, so that it follows the lines logged before.
                     log.push(format!("ssr: {error}\n").as_bytes());
-                    ExitCode::from(error.exit_code())
+                    ExitCode::from(error.exit_code)
                 }
             };
         }

@@ -1,5 +1,7 @@
 //! Which containers an archive has images for: what they run, and from which layers.
 
+use std::collections::HashMap;
+
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
@@ -13,9 +15,18 @@ const MAX_DEPTH: usize = 4;
 /// Architectures of WebAssembly images.
 const WASM: [&str; 2] = ["wasm", "wasm32"];
 
+/// Annotations that name an image, the full name first.
+const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+
 /// What a container of an image is made from.
 #[derive(Debug)]
 pub(super) struct Container {
+    /// What the archive calls the image.
+    pub name: Option<String>,
+    /// The file of its configuration: equal images have the same.
+    pub config: String,
+    /// Such as `wasi/wasm`.
+    pub platform: String,
     /// Entrypoint and command.
     pub args: Vec<String>,
     pub env: Vec<String>,
@@ -39,6 +50,15 @@ struct Descriptor {
     media_type: String,
     digest: String,
     platform: Option<Platform>,
+    #[serde(default)]
+    annotations: HashMap<String, String>,
+}
+
+impl Descriptor {
+    /// The name that an archive gives an image.
+    fn name(&self) -> Option<String> {
+        NAMES.iter().find_map(|name| self.annotations.get(*name)).cloned()
+    }
 }
 
 #[derive(Deserialize)]
@@ -63,11 +83,14 @@ struct Saved {
     config: String,
     #[serde(default)]
     layers: Vec<String>,
+    repo_tags: Option<Vec<String>>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Configuration {
+    os: String,
+    architecture: String,
     config: Option<Process>,
     rootfs: RootFs,
 }
@@ -92,12 +115,13 @@ pub(super) fn containers(archive: &mut Archive) -> Result<Vec<Container>> {
     let mut containers = Vec::new();
     if archive.has("index.json") {
         let index = archive.read("index.json", MAX_DOCUMENT)?;
-        add(archive, parsed("index.json", &index)?, MAX_DEPTH, &mut containers)?;
+        add(archive, parsed("index.json", &index)?, None, MAX_DEPTH, &mut containers)?;
     } else if archive.has("manifest.json") {
         let saved: Vec<Saved> = parsed("manifest.json", &archive.read("manifest.json", MAX_DOCUMENT)?)?;
-        for Saved { config, layers } in saved {
+        for Saved { config, layers, repo_tags } in saved {
             let layers = layers.into_iter().map(|file| (file, String::new())).collect();
-            containers.push(container(archive, &config, layers)?);
+            let name = repo_tags.and_then(|tags| tags.into_iter().next());
+            containers.push(container(archive, name, config, layers)?);
         }
     } else {
         bail!("it is no image archive: it has neither index.json nor manifest.json");
@@ -109,6 +133,7 @@ pub(super) fn containers(archive: &mut Archive) -> Result<Vec<Container>> {
 fn add(
     archive: &mut Archive,
     document: Document,
+    name: Option<String>,
     depth: usize,
     containers: &mut Vec<Container>,
 ) -> Result<()> {
@@ -116,7 +141,7 @@ fn add(
         let layers = document.layers.into_iter();
         let layers = layers.map(|layer| Ok((file_of(&layer.digest)?, layer.media_type)));
         let layers = layers.collect::<Result<_>>()?;
-        containers.push(container(archive, &file_of(&config.digest)?, layers)?);
+        containers.push(container(archive, name, file_of(&config.digest)?, layers)?);
         return Ok(());
     }
     ensure!(depth > 0, "its indexes are nested too deep");
@@ -131,15 +156,21 @@ fn add(
             continue;
         }
         let inner = archive.blob(&file, MAX_DOCUMENT)?;
-        add(archive, parsed(&file, &inner)?, depth - 1, containers)?;
+        let name = manifest.name().or_else(|| name.clone());
+        add(archive, parsed(&file, &inner)?, name, depth - 1, containers)?;
     }
     Ok(())
 }
 
-fn container(archive: &mut Archive, config: &str, layers: Vec<(String, String)>) -> Result<Container> {
-    let text = archive.blob(config, MAX_DOCUMENT)?;
-    let Configuration { config, rootfs } = parsed(config, &text)?;
-    let Process { entrypoint, cmd, env, working_dir } = config.unwrap_or_default();
+fn container(
+    archive: &mut Archive,
+    name: Option<String>,
+    config: String,
+    layers: Vec<(String, String)>,
+) -> Result<Container> {
+    let text = archive.blob(&config, MAX_DOCUMENT)?;
+    let Configuration { os, architecture, config: process, rootfs } = parsed(&config, &text)?;
+    let Process { entrypoint, cmd, env, working_dir } = process.unwrap_or_default();
     let (mut unpacked, mut module_layer) = (Vec::new(), None);
     let mut diff_ids = rootfs.diff_ids.into_iter();
     for (file, media_type) in layers {
@@ -158,6 +189,9 @@ fn container(archive: &mut Archive, config: &str, layers: Vec<(String, String)>)
         }
     }
     Ok(Container {
+        name,
+        config,
+        platform: format!("{os}/{architecture}"),
         args: [entrypoint.unwrap_or_default(), cmd.unwrap_or_default()].concat(),
         env: env.unwrap_or_default(),
         working_directory: working_dir.filter(|path| !path.is_empty()).unwrap_or_else(|| "/".to_owned()),
