@@ -2,6 +2,7 @@
 
 mod from_image;
 mod private_directory;
+mod systemd;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -104,10 +105,12 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
     // Neither a setting nor a JavaScript string can hold what is not UTF-8.
     let mut env: Vec<(String, String)> = std::env::vars_os()
         .map(|(k, v)| (k.to_string_lossy().into_owned(), v.to_string_lossy().into_owned()))
+        .filter(|(name, _)| !systemd::owns(name))
         .collect();
     if let Some(renamed) = args.renamed {
         return Err(RENAMED[renamed].flag_error().into());
     }
+    let supervisor = systemd::supervisor()?;
     let image = ImageSite::open(&args.module, args.assets.as_deref())?;
     if let Some(image) = &image {
         image.add_env(&mut env);
@@ -126,7 +129,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
             // Of a person's own machine modules.toml may name any directory.
             files: ProgramFiles { given: Vec::new(), volumes_in: vec![everything()] },
         };
-        return Ok(ssr_server::serve(source, &settings)?);
+        return Ok(ssr_server::serve(source, &settings, supervisor)?);
     };
     log::set_max_level(settings.log_level);
     // The files are removed when it is dropped.
@@ -142,7 +145,7 @@ pub fn run(args: &ServeArgs) -> Result<(), Failure> {
         env,
         files: ProgramFiles { given: vec![root], volumes_in: Vec::new() },
     };
-    Ok(ssr_server::serve(source, &settings)?)
+    Ok(ssr_server::serve(source, &settings, supervisor)?)
 }
 
 fn everything() -> Directory {
