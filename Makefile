@@ -65,12 +65,13 @@ test: test-fast test-e2e test-browser test-templates ## Run all tests
 test-fast: build ## Run the tests that need no container
 	cargo test --workspace --lib --bins
 	cargo test --package ssr-engine --test '*'
+	scripts/setup.sh registry
 	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr cargo test --release --test '*'
 	$(E2E) --test 'k8s_*'
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
-	scripts/setup.sh containerd debian
+	scripts/setup.sh containerd debian registry
 	scripts/build-fixtures.sh
 	$(E2E) --test 'ctr_*' --test demo
 	$(call test-in,forky) --test 'docker_*' --test 'containerd*'

@@ -9,6 +9,7 @@ mod inspect;
 mod output;
 mod packaging;
 mod progress;
+mod push;
 mod run;
 mod serve;
 mod user_code;
@@ -42,6 +43,8 @@ enum Command {
     Run(run::RunArgs),
     /// Pack a module and its assets into an OCI image archive
     Image(image::ImageArgs),
+    /// Send an image archive to a registry
+    Push(push::PushArgs),
     /// Tell what a module is
     Inspect(inspect::InspectArgs),
     /// Manage the compiled code kept on a node
@@ -92,6 +95,7 @@ fn run(log: &LogBuffer) -> ExitCode {
             });
         }
         Command::Image(args) => image::run(args),
+        Command::Push(args) => push::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
         Command::Engine(args) => engine::run(&args),

@@ -217,18 +217,18 @@ pub(super) fn open(archive: &mut Archive, file: &str) -> Result<Box<dyn Read>> {
 }
 
 /// A reader that knows the digest of what it has read.
-struct Hashing<R> {
+pub(super) struct Hashing<R> {
     from: R,
     hash: Sha256,
 }
 
 impl<R: Read> Hashing<R> {
-    fn new(from: R) -> Self {
+    pub(super) fn new(from: R) -> Self {
         Self { from, hash: Sha256::new() }
     }
 
     /// The digest of the whole stream, in hexadecimal digits.
-    fn finish(mut self) -> io::Result<String> {
+    pub(super) fn finish(mut self) -> io::Result<String> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(hex(&self.hash.finalize()))
     }

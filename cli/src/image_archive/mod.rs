@@ -7,6 +7,7 @@ mod compression;
 mod layers;
 mod manifest;
 pub mod modules;
+pub mod registry_image;
 pub mod site;
 
 use std::fs::File;

@@ -69,7 +69,7 @@ impl Image {
     /// Reads the archive's only image, and checks all of it.
     pub fn read(file: File) -> Result<Self> {
         let mut archive = Archive::open(file)?;
-        let container = only(manifest::containers(&mut archive)?)?;
+        let container = manifest::only(manifest::containers(&mut archive)?)?;
         let platform = &container.platform;
         let Some((command, arguments)) = container.args.split_first() else {
             bail!("the image has no entrypoint and no command");
@@ -139,27 +139,6 @@ impl Image {
         }
         Ok(Some(Unpacked { module, assets: self.assets.map(|assets| root.join(assets)), root }))
     }
-}
-
-/// The one image of an archive, which may have several names.
-fn only(mut containers: Vec<Container>) -> Result<Container> {
-    let name = |container: &Container| {
-        let name = container.name.as_deref().unwrap_or("one without a name");
-        format!("{} ({})", plain(name), plain(&container.platform))
-    };
-    let mut different: Vec<&Container> = Vec::new();
-    for container in &containers {
-        if different.iter().all(|other| other.config != container.config) {
-            different.push(container);
-        }
-    }
-    if different.len() > 1 {
-        let names = different.into_iter().map(name).collect::<Vec<_>>().join(", ");
-        bail!(
-            "it holds several images: {names}; write one of them into an archive of its own, such as by `docker save NAME`"
-        );
-    }
-    Ok(containers.swap_remove(0))
 }
 
 /// Says what is wrong with an entrypoint that begins so, if it cannot be served.
