@@ -5,7 +5,9 @@
 mod common;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::{Server, build, serve, ssr, stderr};
@@ -83,6 +85,31 @@ fn the_files_are_removed_when_a_signal_stops_the_server() {
         let (code, log) = server.wait();
         assert_eq!(code, Some(0), "{signal}: {log}");
     }
+}
+
+#[test]
+fn a_signal_while_files_are_unpacked_stops_that_and_leaves_nothing() {
+    let directory = archive(&[]);
+    let at = |name: &str| directory.path().join(name);
+    fs::create_dir(at("dist")).unwrap();
+    for number in 0..200 {
+        fs::write(at("dist").join(number.to_string()), vec![0; 1 << 20]).unwrap();
+    }
+    fs::write(at("ssr.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    let packed = ["image", "--wasm", "ssr.wasm", "--static", "dist", "--tag", "large", "-o", "large.tar"];
+    assert!(ssr(directory.path(), &packed).status.success());
+    let mut child = serve(directory.path(), "large.tar").stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while unpacked(directory.path()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nothing is unpacked");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").arg(child.id().to_string()).status().unwrap().success());
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
+    assert!(said.contains("stopped before the site was ready"), "{said}");
+    assert_eq!(unpacked(directory.path()), Vec::<PathBuf>::new());
 }
 
 #[test]

@@ -13,4 +13,4 @@ mod tests;
 pub use accept::serve;
 pub use phase::RequestBody;
 pub use pulse::Pulse;
-pub use stop_signals::{STOP_SIGNALS, StopSignals};
+pub use stop_signals::{STOP_SIGNALS, StopSignals, leave_to_others};
