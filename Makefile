@@ -65,11 +65,12 @@ test: test-fast test-e2e test-browser test-templates ## Run all tests
 # All in the debug profile, with overflow checks; the command-line tests run the released `ssr`.
 test-fast: build ## Run the tests that need no container
 	cargo test --workspace --lib --bins
+	scripts/setup.sh registry
 	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr $(E2E) $(call tests-of,cli) $(call tests-of,images/engine) --test 'k8s_*'
 	node --test scripts
 
 test-e2e: image ## Run the tests under containerd 1.6, Docker 28 and CRI, as root
-	scripts/setup.sh containerd debian
+	scripts/setup.sh containerd debian registry
 	scripts/build-fixtures.sh
 	$(E2E) --test 'ctr_*' --test demo
 	$(call test-in,forky) --test 'docker_*' --test 'containerd*'

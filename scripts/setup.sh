@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and this machine lacks:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|dist|debian|vm...
+#   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm...
 #
 # Debian packages come from apt (as root, or through sudo), Rust targets from rustup,
 # npm packages from their lock files, and zig from PyPI into .cache/zig.
@@ -85,21 +85,28 @@ bench() {
   rust_targets wasm32-wasip2
   # openssl depends on the one library of nginx that not every Debian system has.
   apt_packages openssl libpcre2-8-0
-  [[ -x .cache/nginx/usr/sbin/nginx ]] || unpack_nginx .cache/nginx
+  [[ -x .cache/nginx/usr/sbin/nginx ]] || unpack nginx .cache/nginx
 }
 
-# unpack_nginx DIRECTORY: unpacks Debian's nginx. Installing it would start it.
-unpack_nginx() {
-  local package
+# What `ssr push` is tested with.
+registry() {
+  apt_packages openssl
+  [[ -x .cache/registry/usr/bin/docker-registry ]] || unpack docker-registry .cache/registry
+}
+
+# unpack PACKAGE DIRECTORY: unpacks a server of Debian's. Installing it would start it.
+unpack() {
+  local name=$1 package
   package=$(mktemp --directory)
-  say "unpacking nginx into $1 (apt)"
+  say "unpacking $name into $2 (apt)"
   # An outdated index names packages that no longer exist.
-  (cd "$package" && { apt-get -qq download nginx || { apt-get -qq update && apt-get -qq download nginx; }; }) \
+  (cd "$package" && { apt-get -qq download "$name" || { apt-get -qq update && apt-get -qq download "$name"; }; }) \
     >"$package/log" 2>&1 || {
     cat "$package/log" >&2
-    die "apt-get could not download nginx; run it as root"
+    die "apt-get could not download $name; run it as root"
   }
-  dpkg-deb --extract "$package"/nginx_*.deb "$1"
+  mkdir -p "$2"
+  dpkg-deb --extract "$package/$name"_*.deb "$2"
   rm -r "$package"
 }
 
@@ -132,10 +139,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|dist|debian|vm..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | dist | debian | vm) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, dist, debian, vm" ;;
+    build | containerd | lint | browser | bench | registry | dist | debian | vm) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, registry, dist, debian, vm" ;;
   esac
 done

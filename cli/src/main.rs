@@ -4,10 +4,12 @@ mod build;
 mod cache;
 mod engine;
 mod image;
+mod image_archive;
 mod inspect;
 mod output;
 mod packaging;
 mod progress;
+mod push;
 mod run;
 mod serve;
 mod user_code;
@@ -41,6 +43,8 @@ enum Command {
     Run(run::RunArgs),
     /// Pack a module and its assets into an OCI image archive
     Image(image::ImageArgs),
+    /// Send an image archive to a registry
+    Push(push::PushArgs),
     /// Tell what a module is
     Inspect(inspect::InspectArgs),
     /// Manage the compiled code kept on a node
@@ -80,7 +84,7 @@ fn run(log: &LogBuffer) -> ExitCode {
                 Err(error) => {
                     // Through the log, so that it follows the lines logged before.
                     log.push(format!("ssr: {error}\n").as_bytes());
-                    ExitCode::from(error.exit_code())
+                    ExitCode::from(error.exit_code)
                 }
             };
         }
@@ -91,6 +95,7 @@ fn run(log: &LogBuffer) -> ExitCode {
             });
         }
         Command::Image(args) => image::run(args),
+        Command::Push(args) => push::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
         Command::Engine(args) => engine::run(&args),

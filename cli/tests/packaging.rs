@@ -85,6 +85,7 @@ fn the_man_pages_describe_all_commands() {
         "-image",
         "-inspect",
         "-man",
+        "-push",
         "-run",
         "-serve",
     ];

@@ -20,6 +20,7 @@ mod request_id;
 mod router;
 mod run;
 pub mod settings;
+mod supervisor;
 mod target;
 
 pub use assets::has_outlet;
@@ -27,3 +28,4 @@ pub use command::{Command, is_command, run_command, split_function};
 pub use guest::{ProgramFiles, serves_programs};
 pub use net::STOP_SIGNALS;
 pub use run::{SiteSource, run, serve};
+pub use supervisor::{Report, Supervisor};

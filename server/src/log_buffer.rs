@@ -11,6 +11,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::net;
+
 /// Most bytes that wait to be written.
 const CAPACITY: usize = 256 << 10;
 
@@ -42,6 +44,7 @@ impl LogBuffer {
         let shared = Arc::new(Shared::default());
         let emptied = Arc::clone(&shared);
         std::thread::Builder::new().name("ssr-log".to_owned()).stack_size(64 << 10).spawn(move || {
+            net::leave_to_others();
             loop {
                 let lines = emptied.take();
                 // There is nowhere to report a failure.

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -56,6 +57,11 @@ impl Router {
     /// Renders that are queued or run.
     pub fn unfinished_renders(&self) -> usize {
         self.pages.unfinished_renders()
+    }
+
+    /// For how long no render has ended, if that is longer than any may take.
+    pub fn stalled_renders(&self) -> Option<Duration> {
+        self.pages.stalled_renders()
     }
 
     /// Answers one request, which came from `peer`. Every response carries the request's id.

@@ -15,10 +15,11 @@ use crate::assets::Assets;
 use crate::container_memory;
 use crate::error::ServeError;
 use crate::guest::{Loader, ProgramFiles};
-use crate::net::{self, StopSignals};
+use crate::net::{self, Pulse, StopSignals};
 use crate::pages::Pages;
 use crate::router::Router;
 use crate::settings::{self, Settings};
+use crate::supervisor::{Report, Supervisor};
 
 /// Connections that may wait to be accepted. The kernel allows no more than its own limit
 /// (`net.core.somaxconn`).
@@ -47,7 +48,7 @@ pub fn run(args: &[String], env: &[(String, String)], code: CodeSource, files: P
         for name in settings::unknown_variables(env) {
             log::warn!("{name} is not a setting of this server; is it misspelled?");
         }
-        serve(source, &settings)
+        serve(source, &settings, Supervisor::default())
     });
     match result {
         Ok(()) => 0,
@@ -80,7 +81,7 @@ fn container_source(
 
 /// Serves until one of [`net::STOP_SIGNALS`], then drains in-flight requests. A signal before the
 /// site is ready stops it immediately.
-pub fn serve(source: SiteSource, settings: &Settings) -> Result<(), ServeError> {
+pub fn serve(source: SiteSource, settings: &Settings, supervisor: Supervisor) -> Result<(), ServeError> {
     log::set_max_level(settings.log_level);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -102,7 +103,7 @@ pub fn serve(source: SiteSource, settings: &Settings) -> Result<(), ServeError> 
                 return Ok(());
             }
         };
-        listen(router, settings, stop).await
+        listen(router, settings, stop, supervisor).await
     });
     // Does not wait for renders that outlived the grace period, nor for a compilation.
     runtime.shutdown_background();
@@ -143,11 +144,27 @@ fn prepare(
     Ok(Arc::new(Router::new(assets, Pages::new(pool, settings), settings)))
 }
 
-async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals) -> Result<(), ServeError> {
+async fn listen(
+    router: Arc<Router>,
+    settings: &Settings,
+    mut stop: StopSignals,
+    supervisor: Supervisor,
+) -> Result<(), ServeError> {
+    let Supervisor { listener, reports, watchdog } = supervisor;
     let listen_error = |source| ServeError::Listen { address: settings.listen, source };
-    let listener = bind(settings.listen).map_err(listen_error)?;
+    let listener = match listener {
+        Some(listener) => TcpListener::from_std(listener),
+        None => bind(settings.listen),
+    };
+    let listener = listener.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     log::info!("listening on http://{address}/");
+    let report = |report| {
+        if let Some(reports) = &reports {
+            reports(report);
+        }
+    };
+    report(Report::Ready);
     match container_memory::limit() {
         Some(memory) => log::debug!(
             "at most {} connections (SSR_MAX_CONNECTIONS); the container may use {} MiB of memory",
@@ -159,12 +176,20 @@ async fn listen(router: Arc<Router>, settings: &Settings, mut stop: StopSignals)
     tokio::spawn(memory_trim::trim_after_start());
     let stop = async {
         let name = stop.next().await;
+        report(Report::Stopping);
         match settings.drain_delay {
             Duration::ZERO => log::info!("{name}: draining in-flight requests"),
             delay => log::info!("{name}: accepting requests for {delay:?} more (SSR_DRAIN_DELAY)"),
         }
     };
-    net::serve(listener, router, settings, stop).await;
+    let pulse = Pulse::new(watchdog, || {
+        let stalled = router.stalled_renders();
+        match stalled {
+            None => report(Report::Alive),
+            Some(time) => log::error!("no render has ended for {time:?}: not alive"),
+        }
+    });
+    net::serve(listener, Arc::clone(&router), settings, stop, pulse).await;
     Ok(())
 }
 
@@ -203,7 +228,8 @@ fn ignored_time_zone(env: &[(String, String)]) -> Option<&str> {
 
 /// Tells the site where it runs.
 fn server_variables(backend: &str) -> Vec<(String, String)> {
-    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    // Not from /proc/sys, which services are often denied.
+    let hostname = nix::unistd::gethostname().unwrap_or_default().to_string_lossy().into_owned();
     [
         ("SSR_SERVER", concat!("containerd-shim-ssr/", env!("CARGO_PKG_VERSION"))),
         ("SSR_ARCH", std::env::consts::ARCH),

@@ -43,6 +43,9 @@ struct Patience {
 
 const PATIENCE: Patience = Patience { rest: Duration::from_secs(1), end: Duration::from_secs(10) };
 
+/// By how much a render that nothing holds up may exceed its time.
+const LATE: Duration = Duration::from_secs(10);
+
 /// The queue is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Busy;
@@ -86,6 +89,8 @@ struct State {
     running: Vec<mpsc::WeakSender<ResponsePart>>,
     /// Whether [`Shared::watch`] runs.
     watched: bool,
+    /// When a render ended last, or the first one was queued after that.
+    progress: Option<Instant>,
 }
 
 impl State {
@@ -167,6 +172,18 @@ impl RenderPool {
     pub fn unfinished(&self) -> usize {
         self.shared.unfinished.load(Ordering::Relaxed)
     }
+
+    /// For how long no render has ended although some are queued or run; `None` unless that is
+    /// longer than the limits allow.
+    pub fn stalled(&self) -> Option<Duration> {
+        self.stalled_beyond(2 * self.shared.limits.render_timeout + LATE)
+    }
+
+    fn stalled_beyond(&self, most: Duration) -> Option<Duration> {
+        let progress = self.shared.state.lock().progress;
+        let waited = progress.map(|progress| progress.elapsed());
+        waited.filter(|waited| self.unfinished() > 0 && *waited > most)
+    }
 }
 
 impl Shared {
@@ -187,7 +204,9 @@ impl Shared {
             return Err(Busy);
         }
         state.jobs.push_back(job);
-        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        if self.unfinished.fetch_add(1, Ordering::Relaxed) == 0 {
+            state.progress = Some(Instant::now());
+        }
         self.job_queued.notify_one();
         if self.may_need_thread(&state) && !state.watched {
             state.watched = true;
@@ -244,6 +263,7 @@ impl Shared {
             let mut state = self.state.lock();
             state.running.retain(|parts| parts.strong_count() > 0);
             state.idle += 1;
+            state.progress = Some(Instant::now());
         }
     }
 

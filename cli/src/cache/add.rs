@@ -9,9 +9,9 @@ use ssr_code_cache::provide::{self, AddError, CompileRequest};
 use ssr_server::settings::{RENAMED, Setting, Settings, TABLE};
 use ssr_wasm::target::Target;
 
-use super::image::{self, Image, Module};
 use super::list::{Size, plain, short};
 use super::place::{Place, advise};
+use crate::image_archive::modules::{self, Image, Module};
 use crate::progress::Progress;
 
 #[derive(Debug, clap::Args)]
@@ -38,7 +38,7 @@ pub fn add(place: &Place, args: &AddArgs) -> Result<()> {
     }
     // All files are read before the first module is compiled.
     let images = args.files.iter().map(|file| {
-        let image = image::read(file)?;
+        let image = modules::read(file)?;
         let limits = memory_limits(&image, file, args.render_memory_limit.as_deref())?;
         Ok((image.modules, limits))
     });

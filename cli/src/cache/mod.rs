@@ -2,11 +2,10 @@
 
 mod add;
 mod export;
-mod image;
 mod import;
 mod key;
 pub mod list;
-mod place;
+pub mod place;
 
 use std::path::PathBuf;
 

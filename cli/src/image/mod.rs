@@ -16,7 +16,7 @@ mod name;
 use crate::output::Output;
 use archive::Archive;
 use manifest::ImageOptions;
-use name::ImageName;
+pub use name::ImageName;
 
 /// Arguments of `ssr image`.
 #[derive(clap::Args)]
@@ -48,7 +48,7 @@ pub struct ImageArgs {
 /// Packs the image. Everything is checked and compressed before any output is
 /// written, and a file appears under its name only when it is complete.
 pub fn run(args: ImageArgs) -> anyhow::Result<()> {
-    let name: ImageName = args.tag.parse()?;
+    let name = ImageName::parse("--tag ", &args.tag)?;
     let options = ImageOptions {
         env: pairs("--env", &args.env)?,
         labels: pairs("--label", &args.label)?,

@@ -1,7 +1,6 @@
 //! An image's name, read as Docker reads it.
 
 use std::fmt;
-use std::str::FromStr;
 
 use anyhow::{anyhow, ensure};
 use oci_spec::distribution::Reference;
@@ -11,6 +10,11 @@ use oci_spec::distribution::Reference;
 pub struct ImageName(Reference);
 
 impl ImageName {
+    /// The name as the registry's client takes it.
+    pub fn reference(&self) -> &Reference {
+        &self.0
+    }
+
     /// The tag alone.
     pub fn tag(&self) -> &str {
         // Parsing adds `latest` where there is none.
@@ -31,22 +35,22 @@ impl fmt::Display for ImageName {
     }
 }
 
-impl FromStr for ImageName {
-    type Err = anyhow::Error;
-
-    fn from_str(text: &str) -> anyhow::Result<Self> {
+impl ImageName {
+    /// Reads a name; `option` is what stands before it on the command line.
+    pub fn parse(option: &str, text: &str) -> anyhow::Result<Self> {
         const EXPECTED: &str = "expected [HOST[:PORT]/]PATH[:TAG], such as me/site:1.2: the path in lowercase letters \
                                 and digits with single `.`, `_` or `-` between them, the tag in at most 128 letters, \
                                 digits, `_`, `.` and `-`";
         ensure!(
             !text.contains('@'),
-            "--tag {text:?}: a digest is the result of packing, not a name; leave out `@…`"
+            "{option}{text:?}: a digest is what an image turns out to have, not a name; leave out `@…`"
         );
-        let name: Reference = text.parse().map_err(|error| anyhow!("--tag {text:?}: {error}; {EXPECTED}"))?;
+        let name: Reference =
+            text.parse().map_err(|error| anyhow!("{option}{text:?}: {error}; {EXPECTED}"))?;
         // The parser accepts more than registries do: letters of any script in a tag, and capitals at the
         // beginning of a path, where a host name could be.
         let capitals = name.repository().contains(|c: char| c.is_ascii_uppercase());
-        ensure!(text.is_ascii() && !capitals, "--tag {text:?}: invalid reference format; {EXPECTED}");
+        ensure!(text.is_ascii() && !capitals, "{option}{text:?}: invalid reference format; {EXPECTED}");
         Ok(Self(name))
     }
 }
@@ -67,7 +71,7 @@ mod tests {
             ("pi.local:5000/a/b:v1", "pi.local:5000/a/b:v1", "pi.local:5000/a/b:v1"),
             ("ghcr.io/a--b/c__d.e_f:X", "ghcr.io/a--b/c__d.e_f:X", "ghcr.io/a--b/c__d.e_f:X"),
         ] {
-            let name: ImageName = text.parse().expect(text);
+            let name: ImageName = ImageName::parse("--tag ", text).expect(text);
             assert_eq!(name.to_string(), full);
             assert_eq!(name.familiar(), familiar);
         }
@@ -96,10 +100,10 @@ mod tests {
             "x.y:port/a",
             ".x/a",
         ] {
-            let error = text.parse::<ImageName>().expect_err(text).to_string();
+            let error = ImageName::parse("--tag ", text).expect_err(text).to_string();
             assert!(error.contains("--tag"), "{text}: {error}");
         }
-        assert!(format!("a:{}", "x".repeat(129)).parse::<ImageName>().is_err());
-        assert!("a/".repeat(130).trim_end_matches('/').parse::<ImageName>().is_err());
+        assert!(ImageName::parse("", &format!("a:{}", "x".repeat(129))).is_err());
+        assert!(ImageName::parse("", "a/".repeat(130).trim_end_matches("/")).is_err());
     }
 }

@@ -40,11 +40,15 @@ fn provide(name: &str, module: &File, limits: &Limits) -> Result<CompiledCode, C
     Ok(CompiledCode { file: file.into_file(), interruption: metadata.interruption, machine })
 }
 
-/// The user's cache directory (XDG Base Directory Specification).
+/// The user's directory of compiled code.
 fn directory() -> Result<PathBuf, CacheError> {
-    let absolute = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
-    let caches = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
-    let caches = caches
+    let caches = caches()
         .ok_or_else(|| CacheError::Unknown("neither XDG_CACHE_HOME nor HOME names a directory".to_owned()))?;
     Ok(caches.join("containerd-shim-ssr"))
+}
+
+/// Where the user's programs keep what they can make again (XDG Base Directory Specification).
+pub fn caches() -> Option<PathBuf> {
+    let absolute = |variable| std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))
 }

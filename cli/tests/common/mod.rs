@@ -28,6 +28,13 @@ pub fn ssr(directory: &Path, args: &[&str]) -> Output {
         .unwrap()
 }
 
+/// `ssr serve` of a module or an archive in `directory`, with its cache there.
+pub fn serve(directory: &Path, site: &str) -> Command {
+    let mut command = Command::new(binary());
+    command.current_dir(directory).env("XDG_CACHE_HOME", directory.join("cache")).args(["serve", site]);
+    command
+}
+
 /// What a command wrote to standard error.
 pub fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
@@ -111,14 +118,14 @@ impl Server {
         }
         std::fs::create_dir_all(directory.path().join("dist")).unwrap();
         build(directory.path(), source);
-        let mut child = Command::new(binary())
-            .current_dir(directory.path())
-            .env("XDG_CACHE_HOME", directory.path().join("cache"))
-            .args(["serve", "ssr.wasm", "dist", "--listen", address])
-            .args(flags)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut command = serve(directory.path(), "ssr.wasm");
+        command.args(["dist", "--listen", address]).args(flags);
+        Self::spawn(directory, command)
+    }
+
+    /// Starts a command that serves, and waits until it listens. The directory lives as long.
+    pub fn spawn(directory: tempfile::TempDir, mut command: Command) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.starts_with("listening") {
@@ -128,6 +135,23 @@ impl Server {
         let address = line.trim().strip_prefix("listening on http://").expect(&line);
         let address = address.trim_end_matches('/').to_owned();
         Self { child, log, address, directory }
+    }
+
+    /// The directory that it was started in.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Waits until it has stopped, and returns the directory.
+    pub fn into_directory(mut self) -> tempfile::TempDir {
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
+    }
+
+    /// Sends a signal by its name.
+    pub fn signal(&self, name: &str) {
+        let killed = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(killed.success());
     }
 
     fn ask(&self, head: &str) -> TcpStream {
@@ -203,8 +227,7 @@ impl Server {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let killed = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
-        assert!(killed.success());
+        self.signal("TERM");
     }
 
     /// Stops the server as an orchestrator does; returns its exit code and log.

@@ -14,6 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::client_timeouts::{ClientTimeouts, TimedStream};
 use super::connections::Connections;
 use super::phase::Phase;
+use super::pulse::Pulse;
 use crate::router::Router;
 use crate::settings::Settings;
 
@@ -24,12 +25,13 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// Serves `listener` until `stop` completes and for the drain delay, then finishes in-flight
-/// requests within the grace period.
+/// requests within the grace period. As long as connections are accepted, `pulse` beats.
 pub async fn serve(
     listener: TcpListener,
     router: Arc<Router>,
     settings: &Settings,
     stop: impl Future<Output = ()>,
+    mut pulse: Pulse<impl Fn()>,
 ) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
@@ -48,10 +50,13 @@ pub async fn serve(
         tokio::time::sleep(settings.drain_delay).await;
     });
     loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
+        let accepted = pulse.during(async {
+            tokio::select! {
+                accepted = listener.accept() => Some(accepted),
+                () = &mut stop => None,
+            }
+        });
+        let Some(accepted) = accepted.await else { break };
         let (stream, peer) = match accepted {
             // IPv4 addresses arrive as those of IPv6, too.
             Ok((stream, address)) => (stream, address.ip().to_canonical()),
@@ -61,10 +66,13 @@ pub async fn serve(
                 continue;
             }
         };
-        let place = tokio::select! {
-            place = connections.place() => place,
-            () = &mut stop => break,
-        };
+        let place = pulse.during(async {
+            tokio::select! {
+                place = connections.place() => Some(place),
+                () = &mut stop => None,
+            }
+        });
+        let Some(place) = place.await else { break };
         let stream = timed(stream, timeouts);
         let phase = stream.phase();
         let connection = graceful.watch(connection(&http, stream, peer, phase.clone(), Arc::clone(&router)));

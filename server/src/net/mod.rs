@@ -4,6 +4,7 @@ mod accept;
 mod client_timeouts;
 mod connections;
 mod phase;
+mod pulse;
 mod stop_signals;
 
 #[cfg(test)]
@@ -11,4 +12,5 @@ mod tests;
 
 pub use accept::serve;
 pub use phase::RequestBody;
-pub use stop_signals::{STOP_SIGNALS, StopSignals};
+pub use pulse::Pulse;
+pub use stop_signals::{STOP_SIGNALS, StopSignals, leave_to_others};

@@ -35,7 +35,7 @@ impl StopSignals {
             })
         };
         let caught = SIGNALS.into_iter().map(catch).collect::<Result<_, _>>()?;
-        unblock();
+        mask(libc::SIG_UNBLOCK);
         Ok(Self(caught))
     }
 
@@ -51,7 +51,13 @@ impl StopSignals {
     }
 }
 
-fn unblock() {
+/// Leaves the signals to other threads. One that takes them without a handler ends the process,
+/// even if the thread that is to answer them has blocked them.
+pub fn leave_to_others() {
+    mask(libc::SIG_BLOCK);
+}
+
+fn mask(how: libc::c_int) {
     // SAFETY: the set is initialized by `sigemptyset`.
     unsafe {
         let mut set = std::mem::MaybeUninit::uninit();
@@ -59,6 +65,6 @@ fn unblock() {
         for number in STOP_SIGNALS {
             libc::sigaddset(set.as_mut_ptr(), number);
         }
-        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+        libc::pthread_sigmask(how, set.as_ptr(), std::ptr::null_mut());
     }
 }

@@ -12,7 +12,7 @@ use ssr_wasm::pool::RenderPool;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::serve;
+use super::{Pulse, serve};
 use crate::assets::Assets;
 use crate::pages::Pages;
 use crate::router::Router;
@@ -47,7 +47,10 @@ async fn start(settings: Settings) -> SocketAddr {
     let router = Arc::new(Router::new(Assets::default(), Pages::new(pool, &settings), &settings));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(async move { serve(listener, router, &settings, std::future::pending()).await });
+    tokio::spawn(async move {
+        let pulse = Pulse::new(None, || {});
+        serve(listener, router, &settings, std::future::pending(), pulse).await;
+    });
     address
 }
 

@@ -1,7 +1,7 @@
 //! Asks the render pool for a page.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::stream;
 use http::{Request, Response, StatusCode};
@@ -45,6 +45,11 @@ impl Pages {
     /// Renders that are queued or run.
     pub fn unfinished_renders(&self) -> usize {
         self.pool.unfinished()
+    }
+
+    /// For how long no render has ended, if that is longer than any may take.
+    pub fn stalled_renders(&self) -> Option<Duration> {
+        self.pool.stalled()
     }
 
     /// Renders the page that a request asks for.

@@ -107,6 +107,28 @@ fn one_page_after_another_uses_one_thread() {
 }
 
 #[test]
+fn renders_are_stalled_if_none_ends_for_too_long() {
+    const MOST: Duration = Duration::from_millis(50);
+    let fixture = fixture(limits(1, 4), HANG);
+    std::thread::sleep(2 * MOST);
+    assert_eq!(fixture.pool.stalled_beyond(MOST), None, "nothing is to be rendered");
+    let responses: Vec<_> = (0..2).map(|_| fixture.submit().unwrap()).collect();
+    assert_eq!(fixture.pool.stalled_beyond(HANG), None);
+    std::thread::sleep(2 * MOST);
+    assert!(fixture.pool.stalled_beyond(MOST).is_some_and(|time| time > MOST));
+    for response in responses {
+        fixture.steps.send(Step::Respond).unwrap();
+        fixture.receive(response);
+    }
+    let begun = Instant::now();
+    while fixture.pool.unfinished() > 0 {
+        assert!(begun.elapsed() < HANG);
+    }
+    std::thread::sleep(2 * MOST);
+    assert_eq!(fixture.pool.stalled_beyond(MOST), None);
+}
+
+#[test]
 fn concurrent_renders_get_threads_of_their_own_up_to_the_limit() {
     let fixture = fixture(limits(3, 8), HANG);
     let responses: Vec<_> = (0..5).map(|_| fixture.submit().unwrap()).collect();

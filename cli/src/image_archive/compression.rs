@@ -36,9 +36,15 @@ impl Format {
 
 /// The first bytes of a file, which is read from its beginning afterwards.
 pub(super) fn head(file: &mut (impl Read + Seek)) -> io::Result<Vec<u8>> {
-    let mut head = Vec::new();
-    file.by_ref().take(HEAD).read_to_end(&mut head)?;
+    let head = first_bytes(file.by_ref())?;
     file.seek(SeekFrom::Start(0))?;
+    Ok(head)
+}
+
+/// As many bytes of a stream as tell what it is.
+pub(super) fn first_bytes(from: impl Read) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    from.take(HEAD).read_to_end(&mut head)?;
     Ok(head)
 }
 

@@ -8,7 +8,7 @@ use std::path::{Component, Path, PathBuf};
 use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 
-use super::unpack::{self, Format};
+use super::compression::{self, Format};
 
 /// An archive that can be read in any order.
 pub(super) struct Archive {
@@ -20,14 +20,14 @@ pub(super) struct Archive {
 impl Archive {
     /// Reads the list of an archive's files. A compressed one is unpacked into a temporary file.
     pub(super) fn open(mut file: File) -> Result<Self> {
-        let format = Format::of(&unpack::head(&mut file)?);
+        let format = Format::of(&compression::head(&mut file)?);
         if format != Format::Tar {
             let mut unpacked = tempfile::tempfile().context("cannot make a temporary file")?;
-            io::copy(&mut unpack::unpacked(file, format), &mut unpacked)?;
+            io::copy(&mut compression::unpacked(file, format), &mut unpacked)?;
             unpacked.seek(SeekFrom::Start(0))?;
             file = unpacked;
             ensure!(
-                Format::of(&unpack::head(&mut file)?) == Format::Tar,
+                Format::of(&compression::head(&mut file)?) == Format::Tar,
                 "what is compressed in it is no tar archive"
             );
         }
@@ -73,7 +73,7 @@ impl Archive {
 
     /// A small file of the archive, all of it.
     pub(super) fn read(&mut self, name: &str, most: u64) -> Result<Vec<u8>> {
-        unpack::whole(self.reader(name)?, most).with_context(|| format!("its file '{name}'"))
+        compression::whole(self.reader(name)?, most).with_context(|| format!("its file '{name}'"))
     }
 
     /// A file that is named by its digest, all of it, which must be what the digest says.
@@ -106,6 +106,26 @@ pub(super) fn inside(path: &Path) -> PathBuf {
         }
     }
     inside
+}
+
+/// A path below the archive's root.
+///
+/// # Errors
+/// If it leads out of it.
+pub(super) fn strictly_inside(path: &Path) -> Result<PathBuf> {
+    let mut depth = 0_usize;
+    for component in path.components() {
+        match component {
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir => {
+                depth = depth.checked_sub(1).with_context(|| {
+                    format!("its entry '{}' leads out of the image: do not use this image", path.display())
+                })?;
+            }
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    Ok(inside(path))
 }
 
 /// A part of a file. Each has a position of its own, though their files share one.

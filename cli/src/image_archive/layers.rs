@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufReader, Read};
+use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use sha2::{Digest, Sha256};
 use tar::EntryType;
 
-use super::archive::{Archive, check, hex, inside};
+use super::archive::{Archive, check, hex, strictly_inside};
+use super::compression::{self, Format};
 use super::manifest::Layer;
-use super::unpack::{self, Format};
 
 /// What begins the name of an entry that removes a file of lower layers.
 const WHITEOUT: &str = ".wh.";
@@ -24,13 +25,21 @@ const MAX_LINKS: usize = 40;
 /// A file of an image: the file of its layer, and which of that one's entries it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    layer: String,
-    entry: usize,
+    pub layer: String,
+    pub entry: usize,
     pub executable: bool,
 }
 
+/// A file that was looked up.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// Its path without links, and without the first slash.
+    pub path: PathBuf,
+    pub place: Place,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Node {
+pub(super) enum Node {
     Directory,
     File(Place),
     Link(PathBuf),
@@ -98,7 +107,17 @@ impl Tree {
     }
 
     fn remove_below(&mut self, path: &Path) {
-        self.0.retain(|other, _| other == path || !other.starts_with(path));
+        // Paths are ordered by their names, so that what is in a directory follows it.
+        let behind = (Bound::Excluded(path.to_owned()), Bound::Unbounded);
+        let below = self.0.range(behind).map(|(other, _)| other);
+        for other in below.take_while(|other| other.starts_with(path)).cloned().collect::<Vec<_>>() {
+            self.0.remove(&other);
+        }
+    }
+
+    /// All files, directories before what is in them.
+    pub(super) fn nodes(&self) -> impl Iterator<Item = (&Path, &Node)> {
+        self.0.iter().map(|(path, node)| (path.as_path(), node))
     }
 
     /// The directory that a path is in, whose own links are followed as when it is unpacked.
@@ -108,15 +127,25 @@ impl Tree {
     }
 
     /// The file at a path of the image, whose links are followed within the image.
-    pub(super) fn file(&self, path: &Path) -> Option<Place> {
-        match self.0.get(&self.resolve(path, false)?) {
-            Some(Node::File(place)) => Some(place.clone()),
+    pub(super) fn file(&self, path: &Path) -> Option<Found> {
+        let path = self.resolve(path, false)?;
+        match self.0.get(&path) {
+            Some(Node::File(place)) => Some(Found { place: place.clone(), path }),
             _ => None,
         }
     }
 
+    /// The directory at a path of the image, as a path without links and without the first slash.
+    pub(super) fn directory(&self, path: &Path) -> Option<PathBuf> {
+        let path = self.resolve(path, false)?;
+        match self.0.get(&path) {
+            Some(Node::Directory) | None => Some(path),
+            Some(_) => None,
+        }
+    }
+
     /// Where a path leads. `missing` says whether what does not exist may be on the way.
-    fn resolve(&self, path: &Path, missing: bool) -> Option<PathBuf> {
+    pub(super) fn resolve(&self, path: &Path, missing: bool) -> Option<PathBuf> {
         let mut links = 0;
         let mut rest: Vec<_> = names(path);
         let mut resolved = PathBuf::new();
@@ -177,28 +206,29 @@ enum Content {
     Same(PathBuf),
 }
 
-fn open(archive: &mut Archive, file: &str) -> Result<Box<dyn Read>> {
+/// What a layer's file holds once it is unpacked: a tar archive.
+pub(super) fn open(archive: &mut Archive, file: &str) -> Result<Box<dyn Read>> {
     let mut packed = archive.reader(file)?;
-    let format = Format::of(&unpack::head(&mut packed)?);
+    let format = Format::of(&compression::head(&mut packed)?);
     if format == Format::Other {
         bail!("it is neither a tar archive nor one that is compressed with gzip or zstd");
     }
-    Ok(unpack::unpacked(packed, format))
+    Ok(compression::unpacked(packed, format))
 }
 
 /// A reader that knows the digest of what it has read.
-struct Hashing<R> {
+pub(super) struct Hashing<R> {
     from: R,
     hash: Sha256,
 }
 
 impl<R: Read> Hashing<R> {
-    fn new(from: R) -> Self {
+    pub(super) fn new(from: R) -> Self {
         Self { from, hash: Sha256::new() }
     }
 
     /// The digest of the whole stream, in hexadecimal digits.
-    fn finish(mut self) -> io::Result<String> {
+    pub(super) fn finish(mut self) -> io::Result<String> {
         io::copy(&mut self, &mut io::sink())?;
         Ok(hex(&self.hash.finalize()))
     }
@@ -219,12 +249,12 @@ fn entries(archive: &mut Archive, layer: &Layer) -> Result<Vec<Entry>> {
     let mut tar = tar::Archive::new(BufReader::new(&mut unpacked));
     for (number, entry) in tar.entries()?.enumerate() {
         let entry = entry?;
-        let path = inside(&entry.path()?);
+        let path = strictly_inside(&entry.path()?)?;
         let link = entry.link_name()?.map(std::borrow::Cow::into_owned);
         let content = match (entry.header().entry_type(), link) {
             (EntryType::Directory, _) => Content::Node(Node::Directory),
             (EntryType::Symlink, Some(target)) => Content::Node(Node::Link(target)),
-            (EntryType::Link, Some(target)) => Content::Same(inside(&target)),
+            (EntryType::Link, Some(target)) => Content::Same(strictly_inside(&target)?),
             (kind, _) if kind.is_file() || kind == EntryType::GNUSparse => {
                 let executable = entry.header().mode()? & 0o111 != 0;
                 Content::Node(Node::File(Place { layer: layer.file.clone(), entry: number, executable }))
@@ -247,5 +277,12 @@ fn entries(archive: &mut Archive, layer: &Layer) -> Result<Vec<Entry>> {
 pub(super) fn content(archive: &mut Archive, place: &Place, most: u64) -> Result<Vec<u8>> {
     let mut tar = tar::Archive::new(open(archive, &place.layer)?);
     let entry = tar.entries()?.nth(place.entry).context("the layer has changed")??;
-    Ok(unpack::whole(entry, most)?)
+    Ok(compression::whole(entry, most)?)
+}
+
+/// The first bytes of a file, which tell its kind.
+pub(super) fn head(archive: &mut Archive, place: &Place) -> Result<Vec<u8>> {
+    let mut tar = tar::Archive::new(open(archive, &place.layer)?);
+    let entry = tar.entries()?.nth(place.entry).context("the layer has changed")??;
+    Ok(compression::first_bytes(entry)?)
 }
