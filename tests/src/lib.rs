@@ -11,6 +11,7 @@ pub mod faults;
 pub mod http;
 pub mod images;
 pub mod leaks;
+pub mod manifests;
 pub mod shell;
 pub mod under_test;
 
