@@ -57,8 +57,21 @@ impl Kubernetes {
             tool_directory().display(),
             under_test::search_path().display()
         );
-        let init = Command::new("unshare")
-            .args(["--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--kill-child", "--mount-proc"])
+        // Nothing may outlive a test runner that is killed.
+        let init = Command::new("setpriv")
+            .args([
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--net",
+                "--pid",
+                "--uts",
+                "--ipc",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+            ])
             .args(["--propagation", "private", "bash", "-c", INIT, "node.sh"])
             .arg(dir.path())
             .arg(&cgroup)
@@ -69,7 +82,7 @@ impl Kubernetes {
             // Ctrl-C goes to the test runner, which then kills this process.
             .process_group(0)
             .spawn()
-            .expect("unshare: run `scripts/setup.sh kubernetes` as root, or `make test-kubernetes`");
+            .expect("setpriv: run `scripts/setup.sh kubernetes` as root, or `make test-kubernetes`");
         let mut node = Self { dir, cgroup, init, linux: Image::linux() };
         node.wait_until_ready();
         node.import(&node.linux.path(), node.linux.platform());
@@ -166,6 +179,19 @@ impl Kubernetes {
     pub fn wait_for_pod(&self, pod: &str) {
         let waited = self.try_kubectl(["wait", "--for=condition=Ready", "--timeout=150s", "pod", pod]);
         assert_eq!(waited.code, 0, "{}{}{}", waited.stdout, waited.stderr, self.describe_pods());
+    }
+
+    /// Waits until the node is ready and tells the truth about pods again: until a command can
+    /// be executed in each, and its log be read.
+    pub fn wait_until_pods_run(&self, pods: &[String]) {
+        for pod in pods {
+            let runs = shell::poll(|| {
+                let executed = self.try_kubectl(["exec", pod, "--", "ssr", "health"]);
+                (executed.code == 0 && self.try_kubectl(["logs", pod]).code == 0).then_some(())
+            });
+            assert!(runs.is_some(), "{pod} cannot be reached:\n{}", self.describe_pods());
+            self.wait_for_pod(pod);
+        }
     }
 
     /// What `kubectl describe` says of all pods.

@@ -60,7 +60,7 @@ keep etcd etcd --data-dir "$directory/etcd" --unsafe-no-fsync --listen-client-ur
   --advertise-client-urls http://127.0.0.1:2379 --listen-peer-urls http://127.0.0.1:2380 --logger zap
 keep apiserver kube-apiserver --etcd-servers http://127.0.0.1:2379 --cert-dir "$directory/certificates" \
   --advertise-address "$address" --bind-address "$address" --secure-port 6443 --service-cluster-ip-range 10.91.0.0/16 \
-  --authorization-mode Node,RBAC --token-auth-file "$directory/tokens.csv" --allow-privileged \
+  --kubelet-preferred-address-types InternalIP --authorization-mode Node,RBAC --token-auth-file "$directory/tokens.csv" --allow-privileged \
   --service-account-issuer https://kubernetes.default.svc --service-account-key-file "$directory/accounts.key" \
   --service-account-signing-key-file "$directory/accounts.key"
 keep controller-manager kube-controller-manager --kubeconfig "$directory/kubeconfig" --leader-elect=false \
