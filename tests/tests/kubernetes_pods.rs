@@ -80,7 +80,7 @@ fn sidecars_and_init_containers_are_ordinary_linux_containers() {
     let sidecar = format!(
         "  - {{name: visitor, image: \"{linux}\", imagePullPolicy: Never, \
          command: [sh, -c, 'while ! wget -q -O /shared/page http://127.0.0.1:8080/; do sleep 1; done; \
-         cat /shared/note /shared/page; sleep 1000'], volumeMounts: [{{name: shared, mountPath: /shared}}]}}\n"
+         cat /shared/note /shared/page; echo; sleep 1000'], volumeMounts: [{{name: shared, mountPath: /shared}}]}}\n"
     );
     let more = ", readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}, \
         volumeMounts: [{name: shared, mountPath: /dist/shared}]";

@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
 use ssr_e2e::manifests::Manifests;
 use ssr_e2e::{Kubernetes, http, leaks, shell};
 
@@ -82,7 +83,7 @@ fn proportional_set(pid: u32) -> u64 {
 
 /// What `kubectl top` and the autoscaler are told.
 fn assert_metrics(node: &Kubernetes, url: &str) {
-    let traffic = node.under_traffic(url, || std::thread::sleep(Duration::from_secs(5)));
+    let traffic = node.under_traffic(&[url.to_owned()], || std::thread::sleep(Duration::from_secs(5)));
     assert!(traffic.lost.is_empty(), "{:#?}", traffic.lost);
     // kubelet collects them every ten seconds or so.
     let seen = shell::poll(|| {
@@ -99,18 +100,25 @@ fn assert_metrics(node: &Kubernetes, url: &str) {
     let seen = seen.unwrap_or_else(|| panic!("{}", node.kubelet("/metrics/resource")));
     eprintln!("kubelet reports {} s of processor time and {} bytes of memory", seen.0, seen.1);
 
-    let summary: serde_json::Value = serde_json::from_str(&node.kubelet("/stats/summary")).expect("JSON");
-    let pods = summary["pods"].as_array().expect("pods");
-    let site = pods.iter().find(|pod| pod["containers"][0]["name"] == "site").expect("the site's pod");
-    for figure in [
-        &site["memory"]["workingSetBytes"],
-        &site["cpu"]["usageCoreNanoSeconds"],
-        &site["network"]["rxBytes"],
-        &site["containers"][0]["memory"]["workingSetBytes"],
-        &site["containers"][0]["cpu"]["usageCoreNanoSeconds"],
-    ] {
-        assert!(figure.as_u64().is_some_and(|figure| figure > 0), "{site:#}");
-    }
+    let summary = || -> Value {
+        let summary: Value = serde_json::from_str(&node.kubelet("/stats/summary")).expect("JSON");
+        let pods = summary["pods"].as_array().expect("pods");
+        pods.iter().find(|pod| pod["containers"][0]["name"] == "site").expect("the site's pod").clone()
+    };
+    let figures = [
+        "/memory/workingSetBytes",
+        "/cpu/usageCoreNanoSeconds",
+        "/network/rxBytes",
+        "/containers/0/memory/workingSetBytes",
+        "/containers/0/cpu/usageCoreNanoSeconds",
+    ];
+    let missing = |pod: &Value| -> Vec<&str> {
+        let is_missing =
+            |figure: &&str| pod.pointer(figure).and_then(Value::as_u64).is_none_or(|count| count == 0);
+        figures.into_iter().filter(is_missing).collect()
+    };
+    let complete = shell::poll(|| missing(&summary()).is_empty().then_some(()));
+    assert!(complete.is_some(), "kubelet says nothing of {:?} in {:#}", missing(&summary()), summary());
 }
 
 /// A pod that is deleted ends in its own time, and leaves no process.
@@ -128,7 +136,7 @@ fn the_overlays_are_accepted_and_small_pods_serve() {
     assert_eq!(node.apply(&Manifests::render("k8s/overlays/pi-zero")), NEWER);
     node.wait_for_rollout("site");
     let url = format!("http://{}/", node.service("site"));
-    let traffic = node.under_traffic(&url, || std::thread::sleep(Duration::from_secs(10)));
+    let traffic = node.under_traffic(&[url], || std::thread::sleep(Duration::from_secs(10)));
     assert!(traffic.lost.is_empty() && traffic.answered > 200, "{traffic:#?}");
     let pods = node.pods(SITE);
     assert_eq!(node.pod(&pods[0], "{.status.containerStatuses[0].restartCount}"), "0");

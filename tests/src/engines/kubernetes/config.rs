@@ -10,6 +10,9 @@ use crate::shell;
 /// The node's address, in a network namespace of its own.
 pub(super) const ADDRESS: &str = "10.90.0.1";
 
+/// Where containerd listens, in a mount namespace of its own.
+pub(super) const SOCKET: &str = "/run/containerd/containerd.sock";
+
 /// Writes everything that `node.sh` expects in the node's directory.
 pub(super) fn write(dir: &Path, cgroup: &str) {
     let shown = dir.display();
@@ -84,7 +87,8 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
   "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.aufs"]
 
 [grpc]
-  address = "{dir}/containerd.sock"
+  # Where kubelet looks for what it knows of networks, too.
+  address = "{SOCKET}"
 
 [plugins."io.containerd.internal.v1.opt"]
   path = "{dir}/opt"

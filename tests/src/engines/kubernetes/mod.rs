@@ -128,8 +128,8 @@ impl Kubernetes {
     }
 
     fn ctr<'a>(&self, args: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = self.inside(["ctr", "--namespace", NAMESPACE, "--address"]);
-        command.arg(self.dir.path().join("containerd.sock")).args(args);
+        let mut command = self.inside(["ctr", "--namespace", NAMESPACE, "--address", config::SOCKET]);
+        command.args(args);
         command
     }
 
@@ -261,9 +261,9 @@ impl Kubernetes {
         install_shim(self.dir.path());
     }
 
-    /// The shims of the node's pods, whatever their runtime.
+    /// The running shims of the node's pods.
     pub fn shims(&self) -> Vec<u32> {
-        leaks::processes_with(&["containerd-shim", &self.dir.path().to_string_lossy(), " -id "])
+        leaks::processes_with(&[&self.dir.path().join("bin/containerd-shim-").to_string_lossy(), " -id "])
     }
 
     /// The node's init process, by its id in this process's namespace.

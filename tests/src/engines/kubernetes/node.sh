@@ -70,6 +70,6 @@ keep scheduler kube-scheduler --kubeconfig "$directory/kubeconfig" --leader-elec
 keep proxy kube-proxy --config "$directory/proxy.yaml"
 keep containerd containerd --config "$directory/containerd.toml"
 keep kubelet kubelet --config "$directory/kubelet.yaml" --kubeconfig "$directory/kubeconfig" --root-dir "$directory/kubelet" \
-  --container-runtime remote --container-runtime-endpoint "unix://$directory/containerd.sock" --node-ip "$address" \
+  --container-runtime remote --container-runtime-endpoint unix:///run/containerd/containerd.sock --node-ip "$address" \
   --hostname-override node --volume-plugin-dir "$directory/plugins" --cert-dir "$directory/kubelet-certificates"
 wait

@@ -47,12 +47,13 @@ pub struct Traffic {
 }
 
 impl Kubernetes {
-    /// Lets visitors ask for a page, in the node's network, for as long as a function runs.
-    pub fn under_traffic(&self, url: &str, during: impl FnOnce()) -> Traffic {
+    /// Lets visitors ask for pages, in the node's network, for as long as a function runs. Each
+    /// visitor asks for one of the pages.
+    pub fn under_traffic(&self, urls: &[String], during: impl FnOnce()) -> Traffic {
         let stop = AtomicBool::new(false);
         let begun = Instant::now();
         thread::scope(|scope| {
-            let visit = |visitor| {
+            let visit = |(visitor, url)| {
                 let stop = &stop;
                 move || {
                     self.enter_network();
@@ -60,7 +61,10 @@ impl Kubernetes {
                 }
             };
             let visitors = VISITORS.iter().flat_map(|(count, visitor)| std::iter::repeat_n(*visitor, *count));
-            let threads: Vec<_> = visitors.map(|visitor| scope.spawn(visit(visitor))).collect();
+            let threads: Vec<_> = visitors
+                .zip(urls.iter().map(String::as_str).cycle())
+                .map(|one| scope.spawn(visit(one)))
+                .collect();
             let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(during));
             stop.store(true, Ordering::SeqCst);
             let mut all = Traffic::default();
