@@ -65,7 +65,7 @@ test: test-fast test-e2e test-browser test-templates ## Run all tests
 # All in the debug profile, with overflow checks; the command-line tests run the released `ssr`.
 test-fast: build ## Run the tests that need no container
 	cargo test --workspace --lib --bins
-	scripts/setup.sh registry
+	scripts/setup.sh registry manifests
 	SSR_UNDER_TEST=$(CURDIR)/$(RELEASE)/ssr $(E2E) $(call tests-of,cli) $(call tests-of,images/engine) --test 'k8s_*'
 	node --test scripts
 
@@ -89,6 +89,10 @@ test-systemd: build ## Run the tests of systemd's cgroup driver in an emulated m
 test-community: build ## Run containerd's own integration tests with runc and with ours, and compare, as root
 	scripts/setup.sh debian
 	scripts/community-suites.sh
+
+test-kubernetes: image ## Run the site on a Kubernetes node, built from Debian's sources (10 minutes, once), as root
+	scripts/setup.sh kubernetes
+	$(E2E) --test 'kubernetes_*' -- --test-threads 1
 
 test-modules: test-e2e ## Run modules of other languages and tools, and WASI's tests of Node, in containers, as root
 	scripts/build-modules.sh
@@ -122,7 +126,7 @@ lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	shellcheck --external-sources scripts/*.sh .ci/run
+	shellcheck --external-sources scripts/*.sh k8s/overlays/installer/install.sh .ci/run
 	npm --prefix images/site run lint
 	scripts/deny.sh
 
@@ -151,4 +155,4 @@ uninstall: ## Remove what install has put there
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
 	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-modules test-32-bit soak soak-clock test-browser test-templates lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit soak soak-clock test-browser test-templates lint bench dist install uninstall

@@ -5,7 +5,8 @@
 #   scripts/dist.sh amd64|arm64|armv6...
 #
 # target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the shim, `ssr`,
-# the licence and the README.
+# the licence and the README. containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the
+# shim and nothing else, as runtime-class-manager wants it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -78,10 +79,16 @@ pack() {
   mkdir -p "$stage" "$dist_dir"
   install -m 755 "$directory/containerd-shim-ssr-v1" "$directory/ssr" "$stage"
   install -m 644 LICENSE README.md "$stage"
+  archive "$name" "$build_dir/stage" "$name"
+  archive "containerd-shim-ssr-v1-linux-$arch" "$stage" containerd-shim-ssr-v1
+}
+
+# archive NAME DIRECTORY FILE: packs a file or directory that is in the directory.
+archive() {
   # The same bytes for the same files: sorted, without times and owners.
   tar --create --sort=name --mtime="@${SOURCE_DATE_EPOCH:-0}" --owner=0 --group=0 --numeric-owner \
-    --directory "$build_dir/stage" "$name" | gzip --no-name --best >"$dist_dir/$name.tar.gz"
-  say "$dist_dir/$name.tar.gz, $(($(stat -c %s "$dist_dir/$name.tar.gz") / 1024)) KiB"
+    --directory "$2" "$3" | gzip --no-name --best >"$dist_dir/$1.tar.gz"
+  say "$dist_dir/$1.tar.gz, $(($(stat -c %s "$dist_dir/$1.tar.gz") / 1024)) KiB"
 }
 
 [[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv6..."

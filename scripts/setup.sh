@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and this machine lacks:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm...
+#   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|manifests|kubernetes...
 #
 # Debian packages come from apt (as root, or through sudo), Rust targets from rustup,
-# npm packages from their lock files, and zig from PyPI into .cache/zig.
+# npm packages from their lock files, zig and kubernetes-validate from PyPI into .cache, and
+# Kubernetes from Debian's sources of it, into .cache/kubernetes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -129,6 +130,21 @@ debian() {
   apt_packages debootstrap debian-archive-keyring util-linux mount procps
 }
 
+# What renders and checks the manifests in k8s/.
+manifests() {
+  apt_packages debian-archive-keyring python3 python3-venv
+  scripts/kubectl.sh >/dev/null
+  scripts/kubernetes-validate.sh >/dev/null
+}
+
+# A Kubernetes to run them in.
+kubernetes() {
+  containerd
+  manifests
+  apt_packages containernetworking-plugins golang-go iproute2 iptables openssl socat util-linux
+  scripts/kubernetes.sh >/dev/null
+}
+
 # npm_packages DIRECTORY...: installs the packages in their lock files.
 npm_packages() {
   local directory
@@ -139,10 +155,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|manifests|kubernetes..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | registry | dist | debian | vm) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, registry, dist, debian, vm" ;;
+    build | containerd | lint | browser | bench | registry | dist | debian | vm | manifests | kubernetes) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, registry, dist, debian, vm, manifests, kubernetes" ;;
   esac
 done

@@ -11,9 +11,10 @@ pub mod faults;
 pub mod http;
 pub mod images;
 pub mod leaks;
+pub mod manifests;
 pub mod shell;
 pub mod under_test;
 
 pub use containers::{Container, Exited};
-pub use engines::{Containerd, Docker, cri};
+pub use engines::{Containerd, Docker, Kubernetes, cri};
 pub use images::{Image, built_module, compiled_program, foreign_module, foreign_modules};

@@ -1,11 +1,12 @@
-//! Private engines: containerd, containerd with Docker, and containerd as a kubelet
-//! sees it.
+//! Private engines: containerd, containerd with Docker, containerd as a kubelet sees it,
+//! and a node of Kubernetes.
 
 pub mod cri;
 
 mod config;
 mod containerd;
 mod docker;
+mod kubernetes;
 
 use std::sync::{Arc, Weak};
 
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 
 pub use containerd::Containerd;
 pub use docker::{Docker, Named};
+pub use kubernetes::{Kubernetes, Lost, Traffic};
 
 /// An engine that all tests running at the same time share. It starts with the first of
 /// them and ends with the last.
