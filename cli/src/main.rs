@@ -5,6 +5,7 @@ mod cache;
 mod engine;
 mod image;
 mod inspect;
+mod node;
 mod output;
 mod packaging;
 mod progress;
@@ -45,6 +46,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Manage the compiled code kept on a node
     Cache(cache::CacheArgs),
+    /// Make this machine able to run sites as containers
+    Node(node::NodeArgs),
     /// Put compiled engines into programs: a step of building a release
     #[command(hide = true)]
     Engine(engine::EngineArgs),
@@ -93,6 +96,12 @@ fn run(log: &LogBuffer) -> ExitCode {
         Command::Image(args) => image::run(args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
+        Command::Node(args) => {
+            return node::run(args).unwrap_or_else(|error| {
+                eprintln!("ssr: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
         Command::Engine(args) => engine::run(&args),
         Command::Compile(args) => return user_code::compiler::run(&args),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),

@@ -85,6 +85,10 @@ fn the_man_pages_describe_all_commands() {
         "-image",
         "-inspect",
         "-man",
+        "-node",
+        "-node-check",
+        "-node-install",
+        "-node-remove",
         "-run",
         "-serve",
     ];

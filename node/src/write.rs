@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
+use tempfile::{NamedTempFile, TempPath};
+
 use crate::error::{Context as _, NodeError};
 use crate::root::Root;
 
@@ -18,8 +20,13 @@ fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let directory = parent(&found);
     let before = fs::metadata(&found).ok();
     let mode = before.as_ref().map_or(0o644, |before| before.mode() & 0o7777);
-    // Hidden, so that no glob of an engine finds it while it is incomplete.
-    let mut temporary = tempfile::Builder::new().prefix(".ssr-").suffix(".partial").tempfile_in(directory)?;
+    // Hidden, so that no glob of an engine finds it while it is incomplete; and of one name,
+    // so that the next run finds what a killed one left.
+    let partial = partial(&found);
+    remove_partial(&found)?;
+    let file = File::create_new(&partial)?;
+    // Removed if this fails.
+    let mut temporary = NamedTempFile::from_parts(file, TempPath::try_from_path(partial)?);
     temporary.write_all(bytes)?;
     if let Some(before) = before {
         let new = temporary.as_file().metadata()?;
@@ -36,12 +43,27 @@ fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Removes the file of `path`.
 pub fn remove_file(root: &Root, path: &Path) -> Result<(), NodeError> {
     let removed = root.resolve(path).and_then(|found| {
+        remove_partial(&found)?;
         fs::remove_file(&found)?;
         File::open(parent(&found))?.sync_all()
     });
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed.context("remove", path),
+    }
+}
+
+/// Where a file is written before it takes its place.
+fn partial(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.ssr-partial"))
+}
+
+/// Removes what a run that was killed has left.
+fn remove_partial(path: &Path) -> io::Result<()> {
+    match fs::remove_file(partial(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -132,3 +132,25 @@ fn microk8s_gets_a_block_in_its_template() {
     assert_eq!(runtimes["ssr"]["runtime_type"].as_str(), Some("io.containerd.ssr.v1"));
     assert_eq!(runtimes["runc"]["runtime_type"].as_str(), Some("${RUNTIME_TYPE}"));
 }
+
+#[test]
+fn an_alias_is_a_link_beside_the_shim_and_never_takes_anothers_place() {
+    use ssr_node::alias;
+    let node = Node::new().file("/usr/local/bin/containerd-shim-ssr-v1", "shim");
+    let root = &node.options.root;
+    let before = node.tree();
+    let place = std::path::Path::new("/usr/local/bin/containerd-shim-wasmtime-v1");
+    assert_eq!(alias::install(root, "wasmtime", true).unwrap().as_deref(), Some(place));
+    assert_eq!(node.tree(), before);
+    assert_eq!(alias::install(root, "wasmtime", false).unwrap().as_deref(), Some(place));
+    assert_eq!(node.read(place.to_str().unwrap()), "shim");
+    assert_eq!(alias::install(root, "wasmtime", false).unwrap(), None);
+    assert_eq!(alias::remove(root, false).unwrap(), [place]);
+    assert_eq!(node.tree(), before);
+
+    node.write("/usr/bin/containerd-shim-wasmtime-v1", "another");
+    let error = alias::install(root, "wasmtime", false).unwrap_err().to_string();
+    assert!(error.contains("'/usr/bin/containerd-shim-wasmtime-v1' is another shim"), "{error}");
+    let error = alias::install(&Node::new().options.root, "wasmtime", false).unwrap_err().to_string();
+    assert!(error.contains("install it first"), "{error}");
+}

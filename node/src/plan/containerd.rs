@@ -159,7 +159,7 @@ pub(super) fn names(facts: &Facts, containerd: Option<Version>) -> Names {
 }
 
 /// The first imported directory of which all `*.toml` are read.
-pub(super) fn drop_in_directory(main: &Path, facts: &Facts) -> Option<PathBuf> {
+pub fn drop_in_directory(main: &Path, facts: &Facts) -> Option<PathBuf> {
     facts.imports().into_iter().find_map(|import| {
         let directory = import.strip_suffix("/*.toml")?;
         let plain = !directory.contains(['*', '?', '[']);

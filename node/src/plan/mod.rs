@@ -14,6 +14,19 @@ use crate::error::NodeError;
 use crate::record::Record;
 use crate::root::Root;
 
+pub use containerd::{TRANSFERS_IMAGES, drop_in_directory};
+pub use docker::uses_snapshotter as docker_uses_snapshotter;
+
+/// The files in which an installation can have left something, as their marks tell.
+pub fn usual_files(engine: Engine) -> Vec<PathBuf> {
+    match engine {
+        Engine::Containerd => containerd::usual_files(),
+        Engine::Docker => Vec::new(),
+        Engine::K3s | Engine::Rke2 => k3s::usual_files(engine),
+        Engine::Microk8s => microk8s::usual_files(),
+    }
+}
+
 /// A file, as it is, as it was without us, and as it shall be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
@@ -89,13 +102,7 @@ impl Node<'_> {
         let mut plan = Plan::new(engine);
         let mut paths = self.record.files_of(engine.name());
         // Without a record, from an image for example, the marks tell what is ours.
-        let usual = match engine {
-            Engine::Containerd => containerd::usual_files(),
-            Engine::Docker => Vec::new(),
-            Engine::K3s | Engine::Rke2 => k3s::usual_files(engine),
-            Engine::Microk8s => microk8s::usual_files(),
-        };
-        paths.extend(usual);
+        paths.extend(usual_files(engine));
         paths.sort();
         paths.dedup();
         for path in paths {
