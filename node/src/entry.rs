@@ -32,6 +32,13 @@ fn tables(names: Names, beside: &RuntimeFacts, systemd_cgroup: &str) -> String {
     text
 }
 
+/// The runtime that containerd has by default. containerd 1 has it only as long as its file
+/// names no other.
+pub fn default_runtime(names: Names) -> String {
+    let table = format!("plugins.{}.containerd.runtimes.runc", names.runtimes());
+    format!("[{table}]\n  runtime_type = \"io.containerd.runc.v2\"\n")
+}
+
 /// The table that lets CRI pull images itself: the transfer service does not unpack images
 /// of another platform than the machine's.
 pub fn local_pull() -> String {

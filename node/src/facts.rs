@@ -127,6 +127,14 @@ impl Facts {
         found
     }
 
+    /// Whether the file configures any runtime of CRI.
+    pub fn has_runtimes(&self) -> bool {
+        let mut tables = RUNTIME_PLUGINS
+            .iter()
+            .filter_map(|plugin| self.table(&["plugins", plugin, "containerd", "runtimes"]));
+        tables.any(|runtimes| !runtimes.is_empty())
+    }
+
     /// The runtime that ours resembles: `runc`, or else the default one.
     pub fn neighbour(&self) -> RuntimeFacts {
         let default = || {

@@ -1,12 +1,13 @@
 //! What `ssr node install` has changed: the files as they were before, and their names.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::error::NodeError;
+use crate::error::{Context as _, NodeError};
 use crate::root::Root;
 use crate::write::{self, Lock};
 
@@ -14,6 +15,9 @@ use crate::write::{self, Lock};
 pub const DIRECTORY: &str = "/var/lib/containerd-shim-ssr/node";
 
 const FILE: &str = "record.json";
+
+/// How often the directory may vanish before it is taken for an error.
+const MAX_ATTEMPTS: usize = 1000;
 
 /// What was done to one file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,16 +62,30 @@ impl Record {
 
     /// Reads the record to change it; waits for others that do.
     pub fn open(root: &Root) -> Result<Self, NodeError> {
-        let directory = Path::new(DIRECTORY);
+        let mut attempts = 0;
         loop {
-            let missing = write::missing_directories(root, &directory.join(FILE));
-            write::create_directories(root, &missing)?;
-            let lock = Lock::take(root, directory)?;
-            // Another may have removed the directory meanwhile, with all that was in it.
-            if lock.is_of(root, directory) {
-                return Ok(Self { _lock: Some(lock), ..Self::read(root)? });
+            attempts += 1;
+            // Another may remove the directory at any time, with all that is in it.
+            match Self::lock(root) {
+                Ok(lock) if lock.is_of(root, Path::new(DIRECTORY)) => {
+                    return Ok(Self { _lock: Some(lock), ..Self::read(root)? });
+                }
+                Err(NodeError::System { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound && attempts < MAX_ATTEMPTS => {}
+                Err(error) => return Err(error),
+                Ok(_) => {}
             }
         }
+    }
+
+    fn lock(root: &Root) -> Result<Lock, NodeError> {
+        let directory = Path::new(DIRECTORY);
+        let missing = write::missing_directories(root, &directory.join(FILE));
+        write::create_directories(root, &missing)?;
+        let lock = Lock::take(root, directory)?;
+        // The files may hold passwords of registries.
+        lock.make_private().context("change the mode of", directory)?;
+        Ok(lock)
     }
 
     /// The entry of a file.

@@ -117,6 +117,11 @@ impl Lock {
         locked.map(Self).context("lock", directory)
     }
 
+    /// Lets nobody else look into the directory.
+    pub fn make_private(&self) -> io::Result<()> {
+        self.0.set_permissions(Permissions::from_mode(0o700))
+    }
+
     /// Whether the locked directory is still the one at `directory`.
     pub fn is_of(&self, root: &Root, directory: &Path) -> bool {
         let there = root.resolve(directory).and_then(fs::metadata);

@@ -118,6 +118,27 @@ fn a_file_without_a_version_is_the_first_one_in_containerd_1() {
 }
 
 #[test]
+fn containerd_1_keeps_its_default_runtime_when_the_file_names_no_other() {
+    for (version, main, plugin) in [
+        ((1, 6, 20), "version = 2\n", Some(V2)),
+        ((1, 7, 24), "# mine\n", Some("cri")),
+        ((1, 7, 24), "", Some(V2)),
+        ((2, 1, 9), "version = 2\n", None),
+    ] {
+        let (_, text) = containerd(version, main).round_trip(MAIN);
+        let document = Document::parse(&*text).unwrap();
+        let runc = plugin.map(|plugin| &document["plugins"][plugin]["containerd"]["runtimes"]["runc"]);
+        assert_eq!(
+            runc.and_then(|runc| runc["runtime_type"].as_str()),
+            plugin.map(|_| "io.containerd.runc.v2")
+        );
+        assert_eq!(text.contains("runtimes.runc"), plugin.is_some());
+    }
+    let (_, text) = containerd((1, 7, 24), &fixture("containerd-1.7-default.toml")).round_trip(MAIN);
+    assert_eq!(text.matches("containerd.runtimes.runc]").count(), 1);
+}
+
+#[test]
 fn line_breaks_modes_and_links_stay() {
     for text in
         ["version = 2", "version = 2\r\n[debug]\r\n  level = 'info'\r\n", "version = 2\r\n[debug]", "# mine"]

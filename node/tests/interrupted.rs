@@ -41,7 +41,8 @@ fn an_interrupted_installation_is_completed_or_undone_from_every_step() {
         // A run that was killed leaves a hidden file that no engine reads.
         for path in [MAIN, DAEMON] {
             let name = node.at(path);
-            let name = name.with_file_name(format!(".{}.ssr-partial", name.file_name().unwrap().to_str().unwrap()));
+            let name =
+                name.with_file_name(format!(".{}.ssr-partial", name.file_name().unwrap().to_str().unwrap()));
             fs::write(name, "half").unwrap();
         }
         node.remove();

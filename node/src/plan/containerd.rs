@@ -72,8 +72,8 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
         }
         version => version.ok(),
     };
-    // A file of ours begins with the version; one of somebody else keeps what it has.
-    let is_new = text.trim().is_empty() && facts.version().is_none() && now_is_ours(&now, &stripped);
+    // A file that says nothing begins with the version; another keeps what it has.
+    let is_new = text.trim().is_empty();
     let header = match version {
         Some(version) if is_new && version >= CONTAINERD_2 => "version = 3\n",
         _ if is_new => "version = 2\n",
@@ -85,7 +85,11 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
         names(&facts, version)
     };
     let beside = effective(node.root, Engine::Containerd).unwrap_or_else(|| facts.neighbour());
-    let mut lines = format!("{header}{}", entry::runtime(names, &beside));
+    let mut lines = header.to_owned();
+    if version.is_none_or(|version| version < CONTAINERD_2) && names != Names::V3 && !facts.has_runtimes() {
+        lines += &entry::default_runtime(names);
+    }
+    lines += &entry::runtime(names, &beside);
     let mut edited = text.clone();
     if version.is_some_and(|version| version >= TRANSFERS_IMAGES) {
         let assignment = format!("{LOCAL_PULL} = true");
@@ -117,10 +121,6 @@ fn without_block(node: &Node<'_>, mut plan: Plan, now: Option<String>, stripped:
         plan.changes.push(change);
     }
     plan
-}
-
-fn now_is_ours(now: &Option<String>, stripped: &Stripped) -> bool {
-    now.is_none() || (stripped.block_at.is_some() && stripped.text.is_empty())
 }
 
 /// Plans our file among the imported ones. Its version is that of the main file: containerd

@@ -71,14 +71,21 @@ fn needs_snapshotter(root: &Root, version: Option<Version>) -> bool {
 /// What the running Docker says; `None` if it does not answer.
 pub fn uses_snapshotter() -> Option<bool> {
     let output = Command::new("docker")
-        .args(["--host", "unix:///run/docker.sock", "info", "--format", "{{.DriverStatus}}"])
+        .args([
+            "--host",
+            "unix:///run/docker.sock",
+            "info",
+            "--format",
+            "{{.ServerVersion}} {{.DriverStatus}}",
+        ])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    (output.status.success() && !text.trim().is_empty())
-        .then(|| text.contains("io.containerd.snapshotter.v1"))
+    // Some versions succeed without an answer.
+    let answered = output.status.success() && Version::find(text.split(' ').next()?).is_some();
+    answered.then(|| text.contains("io.containerd.snapshotter.v1"))
 }
 
 fn say(plan: &mut Plan, facts: &DaemonFacts, wanted: Wanted, is_set: bool) {
