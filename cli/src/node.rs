@@ -6,11 +6,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Subcommand;
+use ssr_node::check;
 use ssr_node::engine::Engine;
+use ssr_node::engine::restart;
 use ssr_node::engine::version::Version;
+use ssr_node::files::root::Root;
 use ssr_node::install::{Options, Outcome, install, remove};
-use ssr_node::root::Root;
-use ssr_node::{alias, check, restart};
+use ssr_node::shim::alias;
 
 /// Arguments of `ssr node`.
 #[derive(Debug, clap::Args)]

@@ -7,10 +7,10 @@ use similar::TextDiff;
 use crate::engine::Engine;
 use crate::engine::version::Given;
 use crate::error::NodeError;
+use crate::files::record::Record;
+use crate::files::root::Root;
+use crate::files::write;
 use crate::plan::{Change, Node, Plan};
-use crate::record::Record;
-use crate::root::Root;
-use crate::write;
 
 /// What to do it with.
 #[derive(Debug, Clone, Default)]
@@ -114,6 +114,7 @@ fn outcome(plan: Plan) -> Outcome {
 fn carry_out(root: &Root, record: &mut Record, engine: Engine, change: &Change) -> Result<(), NodeError> {
     let path = &change.path;
     if change.wanted == change.before {
+        write::clean(root, path)?;
         if change.is_needed() {
             match &change.wanted {
                 Some(text) => write::file(root, path, text)?,

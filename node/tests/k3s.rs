@@ -135,7 +135,7 @@ fn microk8s_gets_a_block_in_its_template() {
 
 #[test]
 fn an_alias_is_a_link_beside_the_shim_and_never_takes_anothers_place() {
-    use ssr_node::alias;
+    use ssr_node::shim::alias;
     let node = Node::new().file("/usr/local/bin/containerd-shim-ssr-v1", "shim");
     let root = &node.options.root;
     let before = node.tree();

@@ -3,7 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use ssr_e2e::shell::{self, Output};
 use ssr_e2e::under_test;
@@ -141,6 +143,32 @@ fn an_import_adds_to_the_main_file_and_replaces_nothing() {
     assert!(format!("{dump:?}").contains("pause:of-ours"), "{dump:?}");
     node.ssr(&["remove"]).success();
     assert_eq!(node.files(), before);
+}
+
+#[test]
+fn an_installation_that_is_killed_leaves_a_configuration_that_works_and_can_be_undone() {
+    let default = Node::new().containerd(&["config", "default"]);
+    let node = Node::new().with_main_file(&default);
+    fs::create_dir_all(node.at("etc/docker")).expect("a directory");
+    fs::write(node.at("etc/docker/daemon.json"), "{\n  \"debug\": true\n}\n").expect("a file");
+    let before = node.files();
+    let args = ["install", "--engine-version", "docker=28.5.2", "--engine", "containerd,docker"];
+    let (mut killed, mut undone) = (0, 0);
+    for round in 0..60 {
+        let mut command = under_test::ssr(["node"]);
+        command.args(args).arg("--root").arg(node.0.path()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("ssr");
+        thread::sleep(Duration::from_millis(round * 2));
+        child.kill().expect("a child");
+        killed += u32::from(child.wait().expect("a child").code().is_none());
+        node.dump();
+        let text = fs::read_to_string(node.at("etc/docker/daemon.json")).expect("a file");
+        serde_json::from_str::<serde_json::Value>(&text).expect("JSON");
+        undone += u32::from(node.files() != before);
+        node.ssr(&["remove"]).success();
+        assert_eq!(node.files(), before, "round {round}");
+    }
+    assert!(killed > 0 && undone > 0, "{killed} killed, {undone} undone");
 }
 
 #[test]

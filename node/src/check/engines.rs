@@ -6,15 +6,17 @@ use std::process::{Command, Stdio};
 use nix::sys::statvfs::statvfs;
 
 use super::{Row, State};
-use crate::block;
-use crate::daemon_json;
+use crate::config::block;
+use crate::config::daemon_json;
+use crate::config::dump;
+use crate::config::facts::{Facts, LOCAL_PULL, LocalPull, RUNTIME, RUNTIME_TYPE};
+use crate::engine::processes::Process;
+use crate::engine::restart;
 use crate::engine::version::{self, Given, Version};
 use crate::engine::{DAEMON_JSON, Engine};
-use crate::facts::{Facts, LOCAL_PULL, LocalPull, RUNTIME, RUNTIME_TYPE};
+use crate::files::root::Root;
 use crate::plan::{self, TRANSFERS_IMAGES};
-use crate::processes::Process;
-use crate::root::Root;
-use crate::{alias, dump, restart, shim};
+use crate::shim::{self, alias};
 
 /// Below this, images cannot be unpacked.
 const TOO_LITTLE_DISK: u64 = 100 << 20;

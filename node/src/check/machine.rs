@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{Row, State};
 use crate::engine::version::Version;
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// The first kernel on which sites run: with `mount_setattr`.
 const KERNEL: Version = Version(5, 12, 0);

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::engine::version::Given;
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// How something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]

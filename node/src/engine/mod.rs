@@ -1,10 +1,12 @@
 //! The container engines that a node can have, and where each keeps its files.
 
+pub mod processes;
+pub mod restart;
 pub mod version;
 
 use std::path::{Path, PathBuf};
 
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// An engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

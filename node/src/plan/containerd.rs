@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use super::{Node, Plan, hand_made};
-use crate::block::{self, Stripped};
+use crate::config::block::{self, Stripped};
+use crate::config::entry;
+use crate::config::facts::{Facts, IMAGES_PLUGIN, LOCAL_PULL, LocalPull, Names, RUNTIME, RuntimeFacts};
 use crate::engine::version::{self, Version};
 use crate::engine::{CONTAINERD_CONFIG, Engine};
-use crate::entry;
 use crate::error::NodeError;
-use crate::facts::{Facts, IMAGES_PLUGIN, LOCAL_PULL, LocalPull, Names, RUNTIME, RuntimeFacts};
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// The first version that merges an imported file into the main one table by table. Before,
 /// an import replaced the whole configuration of CRI.
@@ -190,7 +190,7 @@ pub(super) fn other_drop_in(root: &Root, directory: &Path) -> Result<Option<Path
 /// What the runtime beside ours really has, imports included. `None` if the machine's
 /// containerd cannot say it.
 fn effective(root: &Root, engine: Engine) -> Option<RuntimeFacts> {
-    let dump = crate::dump::read(root, engine).ok()?;
+    let dump = crate::config::dump::read(root, engine).ok()?;
     Some(Facts::parse(Path::new("config dump"), &dump).ok()?.neighbour())
 }
 

@@ -4,12 +4,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::{Change, Node, Plan};
-use crate::daemon_json::{self, DaemonFacts, Wanted};
+use crate::config::daemon_json::{self, DaemonFacts, Wanted};
+use crate::config::facts::RUNTIME_TYPE;
 use crate::engine::version::{self, Version};
 use crate::engine::{DAEMON_JSON, Engine};
 use crate::error::NodeError;
-use crate::facts::RUNTIME_TYPE;
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// The first version that keeps images in containerd if it is told to.
 const HAS_SNAPSHOTTER: Version = Version(24, 0, 0);

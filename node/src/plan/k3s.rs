@@ -4,12 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Node, Plan, containerd, hand_made, mentions_runtime};
-use crate::block;
+use crate::config::block;
+use crate::config::entry;
+use crate::config::facts::{Facts, LocalPull, Names, RUNTIME};
 use crate::engine::Engine;
 use crate::engine::version::{self, Version};
-use crate::entry;
 use crate::error::NodeError;
-use crate::facts::{Facts, LocalPull, Names, RUNTIME};
 
 /// The template of containerd 2.
 const TEMPLATE_3: &str = "config-v3.toml.tmpl";

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use super::{Node, Plan, hand_made};
-use crate::block;
+use crate::config::block;
+use crate::config::entry;
+use crate::config::facts::{Facts, RUNTIME};
 use crate::engine::version;
 use crate::engine::{Engine, MICROK8S_TEMPLATE};
-use crate::entry;
 use crate::error::NodeError;
-use crate::facts::{Facts, RUNTIME};
 
 pub(super) fn usual_files() -> Vec<PathBuf> {
     vec![MICROK8S_TEMPLATE.into()]

@@ -7,12 +7,12 @@ mod microk8s;
 
 use std::path::{Path, PathBuf};
 
-use crate::block::{self, Stripped};
+use crate::config::block::{self, Stripped};
 use crate::engine::Engine;
 use crate::engine::version::Given;
 use crate::error::NodeError;
-use crate::record::Record;
-use crate::root::Root;
+use crate::files::record::Record;
+use crate::files::root::Root;
 
 pub use containerd::{TRANSFERS_IMAGES, drop_in_directory};
 pub use docker::uses_snapshotter as docker_uses_snapshotter;
@@ -122,7 +122,7 @@ impl Node<'_> {
             (Some(now), _) if self.record.is_as_written(path, now) => self.record.before(path)?,
             (Some(now), Engine::Docker) => {
                 let before = self.record.before(path)?;
-                let rest = crate::daemon_json::take_out(path, now, before.as_deref())?;
+                let rest = crate::config::daemon_json::take_out(path, now, before.as_deref())?;
                 let is_empty = before.is_none() && rest.split_whitespace().collect::<String>() == "{}";
                 Some(rest).filter(|_| !is_empty)
             }

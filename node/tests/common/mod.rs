@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use ssr_node::engine::Engine;
 use ssr_node::engine::version::Version;
 use ssr_node::error::NodeError;
+use ssr_node::files::root::Root;
 use ssr_node::install::{self, Options, Outcome};
-use ssr_node::root::Root;
 
 pub struct Node {
     pub directory: tempfile::TempDir,

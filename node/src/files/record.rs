@@ -1,20 +1,23 @@
 //! What `ssr node install` has changed: the files as they were before, and their names.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, NodeError};
-use crate::root::Root;
-use crate::write::{self, Lock};
+use crate::files::root::Root;
+use crate::files::write::{self, Lock};
 
 /// The directory of the record and of the files as they were before.
 pub const DIRECTORY: &str = "/var/lib/containerd-shim-ssr/node";
 
 const FILE: &str = "record.json";
+
+/// How the names of copies begin.
+const COPY: &str = "before.";
 
 /// How often the directory may vanish before it is taken for an error.
 const MAX_ATTEMPTS: usize = 1000;
@@ -155,12 +158,20 @@ impl Record {
 
     /// Removes the record's files if it is empty.
     pub fn close(self) -> Result<(), NodeError> {
-        if self.entries.is_empty() {
-            write::remove_file(&self.root, &Path::new(DIRECTORY).join(FILE))?;
-            let directory = PathBuf::from(DIRECTORY);
-            let above = directory.parent().map(Path::to_owned);
-            write::remove_directories(&self.root, &above.into_iter().chain([directory]).collect::<Vec<_>>());
+        if !self.entries.is_empty() {
+            return Ok(());
         }
+        let directory = PathBuf::from(DIRECTORY);
+        // Copies that no record came to name, and what else a run that was killed has left.
+        let entries = self.root.resolve(&directory).and_then(fs::read_dir).context("read", &directory)?;
+        for name in entries.flatten().map(|entry| entry.file_name()) {
+            let text = name.to_string_lossy();
+            if text == FILE || text.starts_with(COPY) || text.ends_with(write::PARTIAL) {
+                write::remove_file(&self.root, &directory.join(&name))?;
+            }
+        }
+        let above = directory.parent().map(Path::to_owned);
+        write::remove_directories(&self.root, &above.into_iter().chain([directory]).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -176,7 +187,7 @@ impl Record {
 /// "etc.docker.daemon.json": readable, and unique enough for the few files there are.
 fn copy_name(path: &Path) -> String {
     let name = path.to_string_lossy();
-    format!("before.{}", name.trim_start_matches('/').replace('/', "."))
+    format!("{COPY}{}", name.trim_start_matches('/').replace('/', "."))
 }
 
 fn digest(text: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::facts::{IMAGES_PLUGIN, LOCAL_PULL, Names, RUNTIME, RUNTIME_TYPE, RuntimeFacts};
+use crate::config::facts::{IMAGES_PLUGIN, LOCAL_PULL, Names, RUNTIME, RUNTIME_TYPE, RuntimeFacts};
 
 /// What k3s puts in for the cgroup driver it uses.
 const TEMPLATE_SYSTEMD_CGROUP: &str = "{{ .SystemdCgroup }}";

@@ -7,8 +7,8 @@ use jsonc_parser::ParseOptions;
 use jsonc_parser::cst::{CstInputValue, CstObject, CstRootNode};
 use jsonc_parser::json;
 
+use crate::config::facts::{RUNTIME, RUNTIME_TYPE};
 use crate::error::NodeError;
-use crate::facts::{RUNTIME, RUNTIME_TYPE};
 
 const RUNTIMES: &str = "runtimes";
 const FEATURES: &str = "features";

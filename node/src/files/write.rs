@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::error::{Context as _, NodeError};
-use crate::root::Root;
+use crate::files::root::Root;
+
+/// The end of the name of a file that is being written.
+pub const PARTIAL: &str = ".ssr-partial";
 
 /// Replaces the file of `path`, behind links, or creates it. Mode and owner stay.
 pub fn file(root: &Root, path: &Path, text: &str) -> Result<(), NodeError> {
@@ -40,6 +43,11 @@ fn write(root: &Root, path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
+/// Removes what a run that was killed has left beside `path`.
+pub fn clean(root: &Root, path: &Path) -> Result<(), NodeError> {
+    root.resolve(path).and_then(|found| remove_partial(&found)).context("clean up beside", path)
+}
+
 /// Removes the file of `path`.
 pub fn remove_file(root: &Root, path: &Path) -> Result<(), NodeError> {
     let removed = root.resolve(path).and_then(|found| {
@@ -56,15 +64,19 @@ pub fn remove_file(root: &Root, path: &Path) -> Result<(), NodeError> {
 /// Where a file is written before it takes its place.
 fn partial(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.ssr-partial"))
+    path.with_file_name(format!(".{name}{PARTIAL}"))
 }
 
-/// Removes what a run that was killed has left.
 fn remove_partial(path: &Path) -> io::Result<()> {
     match fs::remove_file(partial(path)) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Err(error) if !is_absence(&error) => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Whether there is nothing at a path, or nothing above it.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// The directories that a file at `path` lacks, outermost first.

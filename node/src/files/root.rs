@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, NodeError};
 
@@ -44,12 +44,12 @@ impl Root {
 
     /// Where the file of an absolute path is, behind links. Links stay within this root.
     pub fn resolve(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut links = 0;
-        let mut found = PathBuf::new();
-        let mut rest: Vec<Component<'_>> = Vec::new();
-        let owned = path.to_owned();
-        rest.extend(owned.components().rev());
-        let mut rest: Vec<PathBuf> = rest.into_iter().map(|part| PathBuf::from(part.as_os_str())).collect();
+        let parts = |path: &Path| -> Vec<PathBuf> {
+            path.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect()
+        };
+        let (mut links, mut found) = (0, PathBuf::new());
+        // The parts that are still to go, the next one last.
+        let mut rest = parts(path);
         while let Some(part) = rest.pop() {
             if part == Path::new("/") {
                 found = PathBuf::new();
@@ -64,7 +64,7 @@ impl Root {
                 if links > MAX_LINKS {
                     return Err(io::Error::from_raw_os_error(libc::ELOOP));
                 }
-                rest.extend(target.components().rev().map(|part| PathBuf::from(part.as_os_str())));
+                rest.extend(parts(&target));
             }
         }
         Ok(self.0.join(found))

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::engine::Engine;
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// A running process.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
 use crate::error::{Context as _, NodeError};
-use crate::root::Root;
+use crate::files::root::Root;
 use crate::shim::{self, SHIM};
 
 /// The names that k3s knows, and the files that it looks for.

@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 
 use crate::engine::Engine;
-use crate::root::Root;
+use crate::files::root::Root;
 
 /// The output of `containerd config dump`. The error says why there is none.
 pub fn read(root: &Root, engine: Engine) -> Result<String, String> {

@@ -1,10 +1,12 @@
 //! Where containerd finds shims.
 
+pub mod alias;
+
 use std::path::{Path, PathBuf};
 
 use crate::engine::Engine;
-use crate::processes::Process;
-use crate::root::Root;
+use crate::engine::processes::Process;
+use crate::files::root::Root;
 
 /// The shim's file.
 pub const SHIM: &str = "containerd-shim-ssr-v1";
