@@ -6,6 +6,7 @@ mod engine;
 mod image;
 mod image_archive;
 mod inspect;
+mod node;
 mod output;
 mod packaging;
 mod progress;
@@ -49,6 +50,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Manage the compiled code kept on a node
     Cache(cache::CacheArgs),
+    /// Make this machine able to run sites as containers
+    Node(node::NodeArgs),
     /// Put compiled engines into programs: a step of building a release
     #[command(hide = true)]
     Engine(engine::EngineArgs),
@@ -98,6 +101,12 @@ fn run(log: &LogBuffer) -> ExitCode {
         Command::Push(args) => push::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Cache(args) => cache::run(args),
+        Command::Node(args) => {
+            return node::run(args).unwrap_or_else(|error| {
+                eprintln!("ssr: {error:#}");
+                ExitCode::FAILURE
+            });
+        }
         Command::Engine(args) => engine::run(&args),
         Command::Compile(args) => return user_code::compiler::run(&args),
         Command::Completions(args) => packaging::completions(&args, Cli::command()),
