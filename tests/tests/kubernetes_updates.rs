@@ -18,6 +18,10 @@ fn with_site() -> Kubernetes {
     node.apply(&Manifests::render("k8s"));
     node.kubectl(["scale", "deployment/site", "--replicas=2"]);
     node.wait_for_rollout("site");
+    // kube-proxy may learn of the service later than we.
+    let url = format!("http://{}/", node.service("site"));
+    let answer = node.in_network(|| shell::poll(|| http::try_get(&url).ok()));
+    assert!(answer.is_some(), "{}", node.describe_pods());
     node
 }
 

@@ -46,6 +46,12 @@ echo 1 >/proc/sys/net/ipv4/ip_forward
 hostname node
 cd "$directory"
 
+# With iptables-nft, a request in a thousand finds no rule at the instant when rules are replaced,
+# and has no route.
+for tool in iptables iptables-restore iptables-save ip6tables ip6tables-restore ip6tables-save; do
+  ln -s "/usr/sbin/${tool/tables/tables-legacy}" "bin/$tool"
+done
+
 # keep NAME COMMAND...: runs it, and runs it again when it ends.
 keep() {
   local name=$1
@@ -67,7 +73,12 @@ keep controller-manager kube-controller-manager --kubeconfig "$directory/kubecon
   --use-service-account-credentials --service-account-private-key-file "$directory/accounts.key" \
   --root-ca-file "$directory/certificates/apiserver.crt" --port 0
 keep scheduler kube-scheduler --kubeconfig "$directory/kubeconfig" --leader-elect=false --port 0
-keep proxy kube-proxy --config "$directory/proxy.yaml"
+# It waits longer and longer for its node.
+(
+  until kubectl --kubeconfig "$directory/kubeconfig" get node node >/dev/null 2>&1; do sleep 0.5; done
+  keep proxy kube-proxy --config "$directory/proxy.yaml"
+  wait
+) &
 keep containerd containerd --config "$directory/containerd.toml"
 keep kubelet kubelet --config "$directory/kubelet.yaml" --kubeconfig "$directory/kubeconfig" --root-dir "$directory/kubelet" \
   --container-runtime remote --container-runtime-endpoint unix:///run/containerd/containerd.sock --node-ip "$address" \
