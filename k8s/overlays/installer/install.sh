@@ -5,24 +5,26 @@
 set -eu
 
 label=containerd-shim-ssr
+programs='ssr containerd-shim-ssr-v1'
 
-# In the node's own namespaces: to restart containerd.
+# In the node's own namespaces: ssr asks the engine for its version, and restarts it.
 on_node() { nsenter --target 1 --mount --uts --ipc --net --pid -- "$@"; }
 
-# restart: the service that containerd belongs to.
-restart() {
-  for service in k3s k3s-agent rke2-server rke2-agent containerd; do
-    if on_node systemctl is-active --quiet "$service"; then
-      echo "restarting $service"
-      on_node systemctl restart "$service"
+# The engine that kubelet uses: the one whose service runs. Docker, if it is there, is not
+# touched.
+engine() {
+  for pair in k3s:k3s k3s:k3s-agent rke2:rke2-server rke2:rke2-agent microk8s:snap.microk8s.daemon-containerd \
+    containerd:containerd; do
+    if on_node systemctl is-active --quiet "${pair#*:}"; then
+      echo "${pair%%:*}"
       return
     fi
   done
-  echo "found no service to restart: restart containerd on $NODE yourself" >&2
+  echo "$NODE runs none of k3s, RKE2, microk8s and containerd as a service of systemd: see docs/node.md" >&2
   return 1
 }
 
-# state: the label's value, empty if the node has none. Fails if the cluster does not answer.
+# The label's value, empty if the node has none. Fails if the cluster does not answer.
 state() { kubectl get node "$NODE" --output "jsonpath={.metadata.labels.$label}"; }
 
 leave() {
@@ -32,18 +34,22 @@ leave() {
   elif [ -n "$now" ]; then
     echo "the shim stays: $NODE still has the label $label"
   else
-    ssr node remove --root /host
-    restart
+    on_node /usr/local/bin/ssr node remove --engine "$engine" --restart
+    for program in $programs; do rm -f "/host/usr/local/bin/$program"; done
   fi
   exit
 }
 
+engine=$(engine)
 trap leave TERM INT
-if ! ssr node check --root /host; then
-  ssr node install --root /host
-  restart
-  ssr node check --root /host
-fi
+mkdir -p /host/usr/local/bin
+for program in $programs; do
+  # Replaced as a whole: the old file may be running.
+  cp "$(command -v "$program")" "/host/usr/local/bin/.$program.new"
+  mv "/host/usr/local/bin/.$program.new" "/host/usr/local/bin/$program"
+done
+on_node /usr/local/bin/ssr node install --engine "$engine" --restart
+on_node /usr/local/bin/ssr node check --engine "$engine"
 kubectl label --overwrite node "$NODE" "$label=ready"
 touch /tmp/ready
 # A trap runs when the command that it interrupts has ended: so this one is waited for.
