@@ -15,6 +15,7 @@ POSITION = $(if $(PIE),--config .cargo/pie.toml --target-dir $(TARGET))
 BUILT = $(TARGET)/$(shell rustc --print host-tuple)/release
 RELEASE = $(TARGET)/release
 SHARE = $(DESTDIR)$(PREFIX)/share
+UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # Tests by what they need: `ctr_*` any containerd, `docker_*` Docker, `containerd17_*` and
 # `containerd2_*` that version of containerd or a later one.
@@ -141,18 +142,21 @@ dist: build ## Build the static tarballs for every kind of board into target/dis
 	scripts/setup.sh dist
 	scripts/dist.sh amd64 arm64 armv6
 
-install: ## Install binaries, man pages and shell completions below PREFIX (/usr/local)
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
+install: ## Install binaries, man pages, shell completions and systemd units below PREFIX (/usr/local)
+	install -d "$(DESTDIR)$(PREFIX)/bin" "$(UNITS)" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
 	  "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
 	install -m 755 $(RELEASE)/containerd-shim-ssr-v1 $(RELEASE)/ssr "$(DESTDIR)$(PREFIX)/bin"
 	$(RELEASE)/ssr man --dir "$(SHARE)/man/man1"
 	$(RELEASE)/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
 	$(RELEASE)/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"
 	$(RELEASE)/ssr completions fish >"$(SHARE)/fish/vendor_completions.d/ssr.fish"
+	install -m 644 packaging/systemd/ssr@.service packaging/systemd/ssr@.socket "$(UNITS)"
+	sed -i 's,/usr/local/bin/,$(PREFIX)/bin/,' "$(UNITS)/ssr@.service"
 
 uninstall: ## Remove what install has put there
 	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr" \
 	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
-	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish"
+	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish" \
+	  "$(UNITS)/ssr@.service" "$(UNITS)/ssr@.socket"
 
 .PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit soak soak-clock test-browser test-templates lint bench dist install uninstall

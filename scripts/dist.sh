@@ -4,9 +4,10 @@
 #
 #   scripts/dist.sh amd64|arm64|armv6...
 #
-# target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the shim, `ssr`,
-# the licence and the README. containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the
-# shim and nothing else, as runtime-class-manager wants it.
+# target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the shim, `ssr`, the
+# licence, the README, and systemd units for a site without a container engine.
+# containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the shim and nothing else, as
+# runtime-class-manager wants it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -78,7 +79,7 @@ pack() {
   rm -rf "$stage"
   mkdir -p "$stage" "$dist_dir"
   install -m 755 "$directory/containerd-shim-ssr-v1" "$directory/ssr" "$stage"
-  install -m 644 LICENSE README.md "$stage"
+  install -m 644 LICENSE README.md packaging/systemd/ssr@.service packaging/systemd/ssr@.socket "$stage"
   archive "$name" "$build_dir/stage" "$name"
   archive "containerd-shim-ssr-v1-linux-$arch" "$stage" containerd-shim-ssr-v1
 }
