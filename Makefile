@@ -91,7 +91,7 @@ test-community: build ## Run containerd's own integration tests with runc and wi
 	scripts/setup.sh debian
 	scripts/community-suites.sh
 
-test-kubernetes: image ## Run the site on a Kubernetes node, built from Debian's sources (10 minutes, once), as root
+test-kubernetes: image ## Run the site on a Kubernetes node, built from Debian's sources (6 minutes, once), as root
 	scripts/setup.sh kubernetes
 	$(E2E) --test 'kubernetes_*' -- --test-threads 1
 

@@ -3,7 +3,7 @@
 # kubelet, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy and kubectl of
 # Debian 12's source package.
 #
-# The build takes ten minutes and 2 GB, once. apt downloads and verifies the packages, using
+# The build takes six minutes and 2 GB, once. apt downloads and verifies the packages, using
 # separate package lists: the system's package sources are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -63,7 +63,7 @@ build() {
     -h hack/boilerplate/boilerplate.generatego.txt -i "$directories" -r "$work/violations" \
     --output-base "$GOPATH/src"
 
-  say "compiling ${commands[*]} (about ten minutes)"
+  say "compiling ${commands[*]} (about six minutes)"
   nice go build -ldflags "$flags" -o "$work/bin/" "${commands[@]/#/./cmd/}"
   cp "$work/etcd/usr/bin/etcd" "$work/bin"
 }
