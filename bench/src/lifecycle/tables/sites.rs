@@ -1,6 +1,9 @@
 //! Many different sites, and as many containers of one site, started at the same time on a node
 //! that has run none of them.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 
 use super::at_once;
@@ -10,6 +13,9 @@ use crate::stage::{self, Stage};
 /// Pages of each site before its memory is measured. More of them change nothing.
 const REQUESTS: usize = 100;
 
+/// After this long without a request a site has given back the memory of its renders.
+const REST: Duration = Duration::from_secs(2);
+
 /// What is found of all containers.
 struct Found {
     /// Seconds until all have answered.
@@ -17,6 +23,7 @@ struct Found {
     processes: usize,
     /// The memory of all processes, in MB.
     memory: f64,
+    memory_rested: f64,
     memory_idle: f64,
     /// What the code cache takes on disk, in MB.
     cache: f64,
@@ -25,22 +32,24 @@ struct Found {
 /// Prints the table: as many containers of `one` as there are others.
 pub fn measure(stage: &Stage, one: &Site, others: &[Site]) -> Result<()> {
     println!(
-        "\n| many sites, all started at once, empty code cache | containers | until the last answers, s | MB of PSS after {REQUESTS} pages each, total | each | total {} s later | each | processes | code cache on disk, MB | each |",
-        stage::IDLE.as_secs()
+        "\n| many sites, all started at once, empty code cache | containers | until the last answers, s | MB of PSS after {REQUESTS} pages each, total | each | total {} s later | each | total {} s later | each | processes | code cache on disk, MB | each |",
+        REST.as_secs(),
+        (REST + stage::IDLE).as_secs()
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
     row(stage, "different sites", &others.iter().collect::<Vec<_>>())?;
     row(stage, "one site", &vec![one; others.len()])
 }
 
 fn row(stage: &Stage, title: &str, sites: &[&Site]) -> Result<()> {
-    let Found { seconds, processes, memory, memory_idle, cache } =
+    let Found { seconds, processes, memory, memory_rested, memory_idle, cache } =
         find(stage, sites).context(title.to_owned())?;
     let each = |total: f64| total / sites.len() as f64;
     println!(
-        "| {title} | {} | {seconds:.1} | {memory:.0} | {:.2} | {memory_idle:.0} | {:.2} | {processes} | {cache:.1} | {:.2} |",
+        "| {title} | {} | {seconds:.1} | {memory:.0} | {:.2} | {memory_rested:.0} | {:.2} | {memory_idle:.0} | {:.2} | {processes} | {cache:.1} | {:.2} |",
         sites.len(),
         each(memory),
+        each(memory_rested),
         each(memory_idle),
         each(cache)
     );
@@ -62,9 +71,12 @@ fn find(stage: &Stage, sites: &[&Site]) -> Result<Found> {
     stage.request_in_turn(&ports, REQUESTS)?;
     let processes = stage.memory_besides(&engine);
     let cache = stage.code_cache_on_disk()?;
+    sleep(REST);
+    let memory_rested = stage.memory_besides(&engine).iter().sum();
     stage.idle();
     let memory_idle = stage.memory_besides(&engine).iter().sum();
     expect_own_pages()?;
     stage.remove(&ids)?;
-    Ok(Found { seconds, processes: processes.len(), memory: processes.iter().sum(), memory_idle, cache })
+    let (count, memory) = (processes.len(), processes.iter().sum());
+    Ok(Found { seconds, processes: count, memory, memory_rested, memory_idle, cache })
 }
