@@ -59,15 +59,7 @@ fi
 
 # fetch_source PACKAGE: downloads a Debian package's source of trixie into $work.
 fetch_source() {
-  local lists=$work/apt
-  mkdir -p "$lists/lists/partial" "$lists/cache/archives/partial"
-  echo 'deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian trixie main' \
-    >"$lists/sources.list"
-  local options=(-qq -o "Dir::State::lists=$lists/lists" -o "Dir::Cache=$lists/cache" -o APT::Sandbox::User=root
-    -o "Dir::Etc::sourcelist=$lists/sources.list" -o Dir::Etc::sourceparts=/dev/null)
-  [[ -n ${updated:-} ]] || apt-get "${options[@]}" update
-  updated=yes
-  (cd "$work" && apt-get "${options[@]}" source --tar-only --download-only "$1")
+  scripts/debian-apt.sh "$work" trixie source --tar-only --download-only "$1"
 }
 if missing lua.wasm lua-wasi.h; then
   say "Lua"

@@ -3,8 +3,7 @@
 # kubelet, kube-apiserver, kube-controller-manager, kube-scheduler, kube-proxy and kubectl of
 # Debian 12's source package.
 #
-# The build takes six minutes and 2 GB, once. apt downloads and verifies the packages, using
-# separate package lists: the system's package sources are not changed.
+# The build takes six minutes and 2 GB, once.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,20 +22,11 @@ commands=(kubelet kube-apiserver kube-controller-manager kube-scheduler kube-pro
 work=$cache/build
 
 fetch() {
-  local keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian} kind
-  [[ -e $keyring ]] || die "$keyring is missing: run scripts/setup.sh kubernetes"
-  mkdir -p "$work"/{lists,archives}/partial
-  : >"$work/status"
-  for kind in deb deb-src; do
-    echo "$kind [signed-by=$keyring] $mirror $suite main"
-  done >"$work/sources.list"
-  local options=(-qq -o "Dir::Etc::SourceList=$work/sources.list" -o Dir::Etc::SourceParts=/dev/null
-    -o "Dir::State::Lists=$work/lists" -o "Dir::State::status=$work/status" -o "Dir::Cache=$work"
-    -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o APT::Sandbox::User=root)
+  mkdir -p "$work"
   say "downloading Debian $suite's source package and etcd"
-  apt-get "${options[@]}" update >&2
+  scripts/debian-apt.sh "$work" "$suite" source --download-only kubernetes
   # Installed, etcd would be started.
-  (cd "$work" && apt-get "${options[@]}" source --download-only kubernetes && apt-get "${options[@]}" download etcd-server) >&2
+  scripts/debian-apt.sh "$work" "$suite" download etcd-server
 }
 
 build() {
