@@ -1,10 +1,9 @@
 //! `ssr node`: makes this machine able to run sites as containers, and undoes it.
 
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use clap::Subcommand;
 use ssr_node::check;
 use ssr_node::engine::Engine;
@@ -13,6 +12,8 @@ use ssr_node::engine::version::Version;
 use ssr_node::files::root::Root;
 use ssr_node::install::{Options, Outcome, install, remove};
 use ssr_node::shim::alias;
+
+use crate::output::print;
 
 /// Arguments of `ssr node`.
 #[derive(Debug, clap::Args)]
@@ -136,7 +137,7 @@ fn announce_and_do(
     }
     if options.dry_run {
         let text: String = planned.iter().map(|outcome| outcome.difference.as_str()).collect();
-        io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?;
+        print(text.as_bytes())?;
         return Ok(planned);
     }
     let outcomes = act(options)?;
@@ -189,7 +190,7 @@ fn print_check(options: &Options, json: bool) -> Result<ExitCode> {
         true => serde_json::to_string_pretty(&rows)? + "\n",
         false => check::table(&rows),
     };
-    io::stdout().lock().write_all(text.as_bytes()).context("cannot write to standard output")?;
+    print(text.as_bytes())?;
     Ok(if check::is_good(&rows) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,13 +1,14 @@
 //! `ssr completions` and `ssr man`: files that packages install beside `ssr`.
 
 use std::fs;
-use std::io::{self, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::Command;
 use clap_complete::Shell;
 use clap_mangen::Man;
+
+use crate::output::print;
 
 /// Arguments of `ssr completions`.
 #[derive(Debug, clap::Args)]
@@ -44,9 +45,4 @@ pub fn man(args: &ManArgs, command: Command) -> Result<()> {
     fs::create_dir_all(directory)
         .and_then(|()| clap_mangen::generate_to(command, directory))
         .with_context(|| format!("cannot write man pages into '{}'", directory.display()))
-}
-
-fn print(text: &[u8]) -> Result<()> {
-    let mut out = io::stdout().lock();
-    out.write_all(text).and_then(|()| out.flush()).context("cannot write to standard output")
 }

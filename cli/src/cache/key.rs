@@ -9,6 +9,7 @@ use ssr_code_cache::bundle::key::PrivateKey;
 use ssr_code_cache::node_config;
 
 use crate::output::atomic_file::AtomicFile;
+use crate::output::print;
 
 /// The most bytes read from a key's file.
 const MAX_KEY: u64 = 16 << 10;
@@ -25,7 +26,7 @@ pub fn key(path: &Path) -> Result<()> {
     eprintln!(
         "'{shown}' {what}: keep it secret. Nodes that trust it need this line below [cache] in {file}:"
     );
-    writeln!(io::stdout(), "trusted-keys = [\"{}\"]", key.public()).context("cannot write to standard output")
+    print(format!("trusted-keys = [\"{}\"]\n", key.public()).as_bytes())
 }
 
 fn make_key(path: &Path) -> Result<PrivateKey> {

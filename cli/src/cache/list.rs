@@ -2,16 +2,16 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ssr_code_cache::cache::{Listed, Remembered};
 use ssr_code_cache::entry::{self, Unusable};
 use ssr_code_cache::metadata::EntryMetadata;
 use ssr_wasm::limits::DEFAULT_RENDER_MEMORY_LIMIT;
 
 use super::place::{Place, advise};
+use crate::output::print;
 
 /// Digits of a digest in the table.
 const DIGITS: usize = 12;
@@ -31,7 +31,7 @@ pub fn list(place: &Place) -> Result<()> {
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
     failures.sort_by_key(|failure| std::cmp::Reverse(failure.since));
     let table = table(&entries, &failures, place, SystemTime::now());
-    io::stdout().lock().write_all(table.as_bytes()).context("cannot write to standard output")
+    print(table.as_bytes())
 }
 
 fn table(entries: &[Listed], failures: &[Remembered], place: &Place, now: SystemTime) -> String {

@@ -23,6 +23,12 @@ pub enum Output {
     },
 }
 
+/// Writes a whole text to standard output.
+pub fn print(text: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text).and_then(|()| out.flush()).context("cannot write to standard output")
+}
+
 impl Output {
     /// Checks `path` before any work is done. `what` names the content in errors.
     pub fn new(path: &Path, what: &str) -> Result<Self> {

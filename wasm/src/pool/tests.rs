@@ -90,6 +90,19 @@ impl Fixture {
         self.runtime.block_on(async { tokio::time::timeout(HANG, response.recv()).await }).unwrap()
     }
 
+    /// More than once.
+    fn expect_unloading_and_a_render_after_it(&self) {
+        for _ in 0..2 {
+            assert_eq!(self.next_event(), "rest");
+            assert_eq!(self.next_event(), "unload");
+            assert_eq!(self.threads(), 0);
+            let response = self.submit().unwrap();
+            assert_eq!(self.next_event(), "render");
+            self.steps.send(Step::Respond).unwrap();
+            assert!(self.receive(response).is_some());
+        }
+    }
+
     fn threads(&self) -> usize {
         self.pool.shared.state.lock().threads
     }
@@ -223,27 +236,13 @@ fn a_panic_while_the_guest_is_unloaded_does_not_keep_the_next_request_from_start
         Patience { rest: Duration::from_millis(10), end: Duration::from_millis(20) },
         true,
     );
-    for _ in 0..2 {
-        assert_eq!(fixture.next_event(), "rest");
-        assert_eq!(fixture.next_event(), "unload");
-        let response = fixture.submit().unwrap();
-        assert_eq!(fixture.next_event(), "render");
-        fixture.steps.send(Step::Respond).unwrap();
-        assert!(fixture.receive(response).is_some());
-    }
+    fixture.expect_unloading_and_a_render_after_it();
 }
 
 #[test]
 fn idle_threads_end_with_the_guest_unloaded_and_the_next_request_starts_one() {
     let fixture = fixture(limits(2, 4), Duration::from_millis(20));
-    for _ in 0..2 {
-        assert_eq!(fixture.next_event(), "rest");
-        assert_eq!(fixture.next_event(), "unload");
-        let response = fixture.submit().unwrap();
-        assert_eq!(fixture.next_event(), "render");
-        fixture.steps.send(Step::Respond).unwrap();
-        assert!(fixture.receive(response).is_some());
-    }
+    fixture.expect_unloading_and_a_render_after_it();
 }
 
 #[test]
