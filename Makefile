@@ -11,7 +11,7 @@ PREFIX ?= /usr/local
 # directory of their own: docs/threat-model.md says what that costs.
 TARGET = target$(if $(PIE),/pie)
 POSITION = $(if $(PIE),--config .cargo/pie.toml --target-dir $(TARGET))
-# Where cargo leaves the binaries; $(RELEASE) has links to them.
+# Where cargo leaves the program; $(RELEASE) has it with its engines, under its two names.
 BUILT = $(TARGET)/$(shell rustc --print host-tuple)/release
 RELEASE = $(TARGET)/release
 SHARE = $(DESTDIR)$(PREFIX)/share
@@ -45,8 +45,7 @@ build: ## Build ssr and the shim into target/release (PIE=1: into target/pie/rel
 	scripts/build-engine.sh
 	@echo "build: 3 of 3: the shim and ssr (several minutes the first time, for some 300 crates)"
 	cargo build --release $(POSITION)
-	@mkdir -p $(RELEASE)
-	scripts/attach-engines.sh $(BUILT)/ssr $(RELEASE) $(BUILT)/ssr $(BUILT)/containerd-shim-ssr-v1
+	scripts/attach-engines.sh $(BUILT)/ssr $(BUILT)/ssr $(RELEASE)
 
 image: build ## Build the site's image, target/image/site.tar (SITE=path/to/a/vite/project)
 	node scripts/build-site.mjs "$(SITE)" target/site
@@ -140,12 +139,13 @@ bench: image ## Measure side by side with peers, into bench/results
 
 dist: build ## Build the static tarballs for every kind of board into target/dist
 	scripts/setup.sh dist
-	scripts/dist.sh amd64 arm64 armv6
+	scripts/dist.sh amd64 arm64 armv7 armv6
 
 install: ## Install binaries, man pages, shell completions and systemd units below PREFIX (/usr/local)
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(UNITS)" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
 	  "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
-	install -m 755 $(RELEASE)/containerd-shim-ssr-v1 $(RELEASE)/ssr "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 $(RELEASE)/containerd-shim-ssr-v1 "$(DESTDIR)$(PREFIX)/bin"
+	ln -sf containerd-shim-ssr-v1 "$(DESTDIR)$(PREFIX)/bin/ssr"
 	$(RELEASE)/ssr man --dir "$(SHARE)/man/man1"
 	$(RELEASE)/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
 	$(RELEASE)/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"

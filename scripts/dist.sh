@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds static tarballs of both binaries into target/dist and runs each binary, under
-# qemu where the processor is another one:
+# Builds tarballs of the static program into target/dist and runs it, under qemu where the
+# processor is another one:
 #
-#   scripts/dist.sh amd64|arm64|armv6...
+#   scripts/dist.sh amd64|arm64|armv7|armv6...
 #
-# target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the shim, `ssr`, the
-# licence, the README, and systemd units for a site without a container engine.
-# containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the shim and nothing else, as
+# target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the program under its two
+# names, the licence, the README, and systemd units for a site without a container engine.
+# containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the shim's name and nothing else, as
 # runtime-class-manager wants it.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -28,20 +28,17 @@ machine() {
   case $1 in
     amd64) echo x86_64 ;;
     arm64) echo aarch64 ;;
-    # One binary for every 32-bit Raspberry Pi.
-    armv6) echo arm ;;
-    *) die "unknown architecture $1: amd64, arm64 or armv6" ;;
+    armv7 | armv6) echo arm ;;
+    *) die "unknown architecture $1: amd64, arm64, armv7 or armv6" ;;
   esac
 }
 
-# check MACHINE DIRECTORY: both binaries print their version, and `ssr` serves a site's page and a
-# component. It builds the site, too, and so does ours: the modules are equal.
+# check MACHINE DIRECTORY: the program prints its version under both names, and serves a site's page
+# and a component. It builds the site, too, and so does ours: the modules are equal.
 check() {
   local machine=$1 directory=$2 run=()
   [[ $machine == "$(uname -m)" ]] || run=("qemu-$machine-static")
-  for binary in ssr containerd-shim-ssr-v1; do
-    if readelf --program-headers "$directory/$binary" | grep -q INTERP; then die "$binary is not static"; fi
-  done
+  if readelf --program-headers "$directory/ssr" | grep -q INTERP; then die "the program is not static"; fi
   "${run[@]}" "$directory/ssr" --version | grep -F "$version" >&2
   "${run[@]}" "$directory/containerd-shim-ssr-v1" -v | grep -F "$version" >&2
 
@@ -57,7 +54,7 @@ JS
   serves "$hello" Hello
   rm -rf "$work"
   trap - EXIT
-  say "$machine: both binaries run, and a site and a component are served"
+  say "$machine: it runs under both names, and a site and a component are served"
 }
 
 # serves MODULE TEXT: in check, whether `ssr serve` answers with the text.
@@ -78,7 +75,7 @@ pack() {
   local stage=$build_dir/stage/$name
   rm -rf "$stage"
   mkdir -p "$stage" "$dist_dir"
-  install -m 755 "$directory/containerd-shim-ssr-v1" "$directory/ssr" "$stage"
+  cp --no-dereference "$directory/containerd-shim-ssr-v1" "$directory/ssr" "$stage"
   install -m 644 LICENSE README.md packaging/systemd/ssr@.service packaging/systemd/ssr@.socket "$stage"
   archive "$name" "$build_dir/stage" "$name"
   archive "containerd-shim-ssr-v1-linux-$arch" "$stage" containerd-shim-ssr-v1
@@ -92,7 +89,7 @@ archive() {
   say "$dist_dir/$1.tar.gz, $(($(stat -c %s "$dist_dir/$1.tar.gz") / 1024)) KiB"
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv6..."
+[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv7|armv6..."
 [[ -f target/engine/engine.wasm ]] || die "target/engine/engine.wasm is missing: run scripts/build-engine.sh first"
 [[ -x target/release/ssr ]] || die "target/release/ssr, which compiles engines, is missing: run make build first"
 for file in LICENSE README.md; do
@@ -101,16 +98,16 @@ done
 hello=$(scripts/hello-component.sh)
 for arch in "$@"; do
   machine=$(machine "$arch")
-  built=$(scripts/build-static.sh "$arch" containerd-shim-ssr ssr-cli)
+  program=$(scripts/build-static.sh "$arch")
   directory=$build_dir/with-engines/$arch
-  mkdir -p "$directory"
   if [[ $machine == arm ]]; then
-    cp "$built/ssr" "$built/containerd-shim-ssr-v1" "$directory"
+    mkdir -p "$directory"
+    cp "$program" "$directory/with-engines"
+    scripts/name-program.sh "$directory/with-engines" "$directory"
   else
-    scripts/attach-engines.sh target/release/ssr "$directory" "$built/ssr" "$built/containerd-shim-ssr-v1"
+    scripts/attach-engines.sh target/release/ssr "$program" "$directory"
     # Compiled once more, an engine has the same bytes.
-    mkdir -p "$directory-again"
-    scripts/attach-engines.sh target/release/ssr "$directory-again" "$built/ssr"
+    scripts/attach-engines.sh target/release/ssr "$program" "$directory-again"
     cmp "$directory/ssr" "$directory-again/ssr" || die "engines for $arch differ from build to build"
   fi
   check "$machine" "$directory"

@@ -1,20 +1,22 @@
 #!/usr/bin/env bash
 # Builds a static libseccomp for musl and prints the directory that holds it:
 #
-#   scripts/libseccomp.sh x86_64|aarch64|arm
+#   scripts/libseccomp.sh x86_64|aarch64|arm|armv7|i686
 #
 # apt downloads and verifies Debian's source package, using separate package lists:
 # the system's package sources are not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-arch=${1:?usage: scripts/libseccomp.sh x86_64|aarch64|arm}
+arch=${1:?usage: scripts/libseccomp.sh x86_64|aarch64|arm|armv7|i686}
 case $arch in
   x86_64 | aarch64) host=$arch-linux-musl cc=(-target "$arch-linux-musl") ;;
   # ARMv6 and later, with hardware for floating point.
   arm) host=arm-linux-musleabihf cc=(-target arm-linux-musleabihf -mcpu=generic+v6+strict_align+vfp2-d32) ;;
+  armv7) host=arm-linux-musleabihf cc=(-target arm-linux-musleabihf -mcpu=cortex_a7) ;;
+  i686) host=i686-linux-musl cc=(-target x86-linux-musl) ;;
   *)
-    echo "libseccomp: unknown architecture $arch: x86_64, aarch64 or arm" >&2
+    echo "libseccomp: unknown architecture $arch: x86_64, aarch64, arm, armv7 or i686" >&2
     exit 1
     ;;
 esac

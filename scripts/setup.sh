@@ -113,7 +113,7 @@ unpack() {
 
 dist() {
   apt_packages make qemu-user-static binutils curl patch wabt
-  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
+  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf i686-unknown-linux-musl
   # What the standard library for ARMv6 is made of.
   rustup component list --installed | grep -qx rust-src || {
     say "adding the Rust component rust-src (rustup)"

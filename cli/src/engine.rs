@@ -1,4 +1,4 @@
-//! `ssr engine`: puts engines into programs, when a release is built.
+//! `ssr engine`: puts engines into a program, when a release is built.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -26,7 +26,7 @@ pub struct EngineArgs {
 
 #[derive(Subcommand)]
 enum EngineCommand {
-    /// Compile engines, and put them into copies of ssr and the shim: sites made of them are never
+    /// Compile engines, and put them into a copy of this program: sites made of them are never
     /// compiled
     Attach(AttachArgs),
     /// Write an engine's code without its memory, to be translated to C, and print the digest by which
@@ -36,14 +36,13 @@ enum EngineCommand {
 
 #[derive(Args)]
 struct AttachArgs {
-    /// The programs
-    #[arg(required = true)]
-    programs: Vec<PathBuf>,
+    /// The program, for this machine or another one
+    program: PathBuf,
     /// An engine's module, with the release that it is of
     #[arg(long = "engine", value_name = "VERSION=FILE", required = true, value_parser = versioned)]
     engines: Vec<(String, PathBuf)>,
-    /// The directory of the copies
-    #[arg(short, long, value_name = "DIR")]
+    /// The copy
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 }
 
@@ -63,7 +62,7 @@ fn versioned(argument: &str) -> Result<(String, PathBuf), String> {
 
 pub fn run(args: &EngineArgs) -> Result<()> {
     match &args.command {
-        EngineCommand::Attach(args) => attach_to_programs(args),
+        EngineCommand::Attach(args) => attach_to_program(args),
         EngineCommand::Code(args) => write_code(args),
     }
 }
@@ -86,19 +85,12 @@ fn write_code(args: &CodeArgs) -> Result<()> {
     Ok(())
 }
 
-fn attach_to_programs(args: &AttachArgs) -> Result<()> {
-    // Programs for the same machine carry the same.
-    let mut compiled: Vec<(&[Target], Vec<CompiledEngine>)> = Vec::new();
-    for program in &args.programs {
-        let targets = targets_of(program)?;
-        if !compiled.iter().any(|(of, _)| *of == targets) {
-            compiled.push((targets, compile(&args.engines, targets)?));
-        }
-        let engines = compiled.iter().find(|(of, _)| *of == targets).map_or(&[][..], |(_, engines)| engines);
-        write(program, &args.output, engines)
-            .with_context(|| format!("cannot put engines into '{}'", program.display()))?;
-    }
-    Ok(())
+fn attach_to_program(args: &AttachArgs) -> Result<()> {
+    let AttachArgs { program, engines, output } = args;
+    let engines = compile(engines, targets_of(program)?)?;
+    write(program, output, &engines).with_context(|| {
+        format!("cannot put engines into a copy of '{}', '{}'", program.display(), output.display())
+    })
 }
 
 fn compile(engines: &[(String, PathBuf)], targets: &[Target]) -> Result<Vec<CompiledEngine>> {
@@ -113,9 +105,8 @@ fn compile(engines: &[(String, PathBuf)], targets: &[Target]) -> Result<Vec<Comp
     Ok(compiled)
 }
 
-fn write(program: &Path, directory: &Path, engines: &[CompiledEngine]) -> io::Result<()> {
-    let name = program.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let mut output = AtomicFile::create(&directory.join(name))?;
+fn write(program: &Path, output: &Path, engines: &[CompiledEngine]) -> io::Result<()> {
+    let mut output = AtomicFile::create(output)?;
     io::copy(&mut File::open(program)?, output.file())?;
     attach(output.file(), engines)?;
     output.file().set_permissions(fs::Permissions::from_mode(0o755))?;

@@ -1,4 +1,6 @@
-//! `ssr`: builds, serves and packs server-rendered websites, and runs WebAssembly programs.
+//! `ssr`: builds, serves and packs server-rendered websites, and runs WebAssembly programs. Called
+//! as `containerd-shim-ssr-v1`, the same program is containerd's shim: most of it is what both
+//! need.
 
 mod build;
 mod cache;
@@ -15,6 +17,7 @@ mod run;
 mod serve;
 mod user_code;
 
+use std::ffi::OsString;
 use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -66,6 +69,10 @@ enum Command {
 
 fn main() -> ExitCode {
     ssr_wasm::memory_trim::use_single_arena();
+    let args: Vec<OsString> = std::env::args_os().collect();
+    if args.first().is_some_and(|name| containerd_shim_ssr::is_called(name)) {
+        return containerd_shim_ssr::main(&args);
+    }
     let log = match start_logging() {
         Ok(log) => log,
         Err(error) => {

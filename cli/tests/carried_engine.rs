@@ -20,7 +20,7 @@ fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
     let program = binary();
     let program = program.to_str().unwrap();
     let attached =
-        ssr(dir, &["engine", "attach", program, "--engine", &format!("1.2.3={ENGINE}"), "-o", "with"]);
+        ssr(dir, &["engine", "attach", program, "--engine", &format!("1.2.3={ENGINE}"), "-o", "with/ssr"]);
     stdout(&attached);
     let inspect = || {
         let mut inspect = Command::new(dir.join("with/ssr"));
@@ -38,7 +38,7 @@ fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
     assert!(!told.contains("carries: nothing is compiled"), "{told}");
     // The same program and engine give the same bytes.
     let again =
-        ssr(dir, &["engine", "attach", "with/ssr", "--engine", &format!("1.2.3={ENGINE}"), "-o", "none"]);
+        ssr(dir, &["engine", "attach", "with/ssr", "--engine", &format!("1.2.3={ENGINE}"), "-o", "none/ssr"]);
     stdout(&again);
     assert!(fs::read(dir.join("with/ssr")).unwrap() == fs::read(dir.join("none/ssr")).unwrap());
 }
@@ -61,7 +61,7 @@ fn what_cannot_carry_an_engine_or_is_none_is_named() {
         (program, "1=other.wasm", "'other.wasm': the engine's module is none whose memory can be replaced"),
         (program, "other.wasm", "expected VERSION=FILE"),
     ] {
-        let refused = ssr(dir, &["engine", "attach", program, "--engine", engine, "-o", "."]);
+        let refused = ssr(dir, &["engine", "attach", program, "--engine", engine, "-o", "copy"]);
         assert!(!refused.status.success() && stderr(&refused).contains(says), "{}", stderr(&refused));
     }
     let left: Vec<_> = fs::read_dir(dir).unwrap().flatten().map(|entry| entry.file_name()).collect();

@@ -1,4 +1,4 @@
-//! What is tested: the two binaries of this repository, and the runtime's name.
+//! What is tested: this repository's program under its two names, and the runtime's name.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ pub fn repository() -> PathBuf {
     here.parent().expect("a parent").to_owned()
 }
 
-/// The directory of the two binaries under test.
+/// The directory of the program under test, under both names.
 pub fn binaries() -> PathBuf {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repository().join("target"), PathBuf::from);

@@ -142,7 +142,7 @@ fn containers_see_each_others_processes_in_a_shared_pid_namespace() {
     );
     let list = sidecar.exec(&["ps"]).expect("an answer").stdout;
     let list = String::from_utf8_lossy(&list).into_owned();
-    for command in ["ssr pause", "ssr serve /ssr.wasm /dist", "sleep 1000"] {
+    for command in ["ssr: pause", "ssr: serve /ssr.wasm /dist", "sleep 1000"] {
         assert!(list.lines().any(|line| line.ends_with(command)), "no {command} in: {list}");
     }
     assert_eq!(site.stop(GRACE), 0);

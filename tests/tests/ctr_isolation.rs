@@ -216,7 +216,8 @@ fn a_compiler_has_no_privileges_and_ends_with_its_container() {
     let site = containerd.site_to_compile().spawn();
     let compiler = || {
         let processes = leaks::descendants(containerd.init_pid()).into_iter();
-        let mut compilers = processes.filter(|pid| leaks::command(*pid).contains("/proc/self/exe compile "));
+        let mut compilers =
+            processes.filter(|pid| leaks::command(*pid).contains("containerd-shim-ssr-v1 compile "));
         let pid = compilers.next()?;
         let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
         // The filter is what it installs last.

@@ -162,7 +162,7 @@ fn ps_shows_one_process_and_its_command_line_is_ssr_serve() {
     let list = site.task(&["ps"]).success().stdout;
     let pids: Vec<_> = list.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
     assert_eq!(pids, [site.pid().to_string()]);
-    assert_eq!(site.proc("cmdline").replace('\0', " "), "ssr serve /ssr.wasm /dist ");
+    assert_eq!(site.proc("cmdline").replace('\0', " "), "ssr: serve /ssr.wasm /dist ");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn a_published_port_leads_to_the_site_and_stop_makes_it_exit_with_0() {
 
     let top = docker.sh("docker top published");
     let lines: Vec<_> = top.lines().skip(1).collect();
-    assert!(lines.len() == 1 && lines[0].ends_with("ssr serve /ssr.wasm /dist"), "{top}");
+    assert!(lines.len() == 1 && lines[0].ends_with("ssr: serve /ssr.wasm /dist"), "{top}");
 
     docker.sh("docker stop published");
     assert_eq!(web.inspect("{{.State.Status}} {{.State.ExitCode}}"), "exited 0");

@@ -1,7 +1,7 @@
 //! Compiles a module in a process of its own.
 
 use std::io::{self, Cursor, Read as _, Write as _};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::Args;
@@ -32,6 +32,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
     log::info!("compiling {}", request.name);
     let module = ReadOnlyFile::in_memory(|file| file.write_all(request.module))?;
     let compiler = Command::new("/proc/self/exe")
+        .arg0("ssr")
         .args([COMMAND, request.name, &request.render_memory_limit.to_string()])
         .stdin(module.into_file())
         .stdout(Stdio::piped())

@@ -5,7 +5,9 @@
 set -eu
 
 label=containerd-shim-ssr
-programs='ssr containerd-shim-ssr-v1'
+# The program; ssr is another name of it.
+shim=containerd-shim-ssr-v1
+bin=/host/usr/local/bin
 
 # In the node's own namespaces: ssr asks the engine for its version, and restarts it.
 on_node() { nsenter --target 1 --mount --uts --ipc --net --pid -- "$@"; }
@@ -35,19 +37,18 @@ leave() {
     echo "the shim stays: $NODE still has the label $label"
   else
     on_node /usr/local/bin/ssr node remove --engine "$engine" --restart
-    for program in $programs; do rm -f "/host/usr/local/bin/$program"; done
+    rm -f "$bin/$shim" "$bin/ssr"
   fi
   exit
 }
 
 engine=$(engine)
 trap leave TERM INT
-mkdir -p /host/usr/local/bin
-for program in $programs; do
-  # Replaced as a whole: the old file may be running.
-  cp "$(command -v "$program")" "/host/usr/local/bin/.$program.new"
-  mv "/host/usr/local/bin/.$program.new" "/host/usr/local/bin/$program"
-done
+mkdir -p "$bin"
+# Replaced as a whole: the old file may be running.
+cp "$(command -v "$shim")" "$bin/.$shim.new"
+mv "$bin/.$shim.new" "$bin/$shim"
+ln -sf "$shim" "$bin/ssr"
 on_node /usr/local/bin/ssr node install --engine "$engine" --restart
 on_node /usr/local/bin/ssr node check --engine "$engine"
 kubectl label --overwrite node "$NODE" "$label=ready"

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::num::NonZero;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
 use std::thread;
 
 use nix::sys::memfd::{MemFdCreateFlag, memfd_create};
@@ -14,6 +14,7 @@ use ssr_code_cache::provide::{AttemptError, CompileRequest, Described};
 
 use super::compiler::{self, Order};
 use crate::cgroup::of_compilers::{CompilerCgroup, MAX_THREADS};
+use crate::this_program;
 
 /// The environment variable by which rayon, whose threads wasmtime compiles on, takes their
 /// number.
@@ -43,7 +44,7 @@ pub fn compile(request: &CompileRequest<'_>) -> Result<Described, AttemptError> 
         cgroup: cgroup.as_ref().map(|cgroup| cgroup.name().to_owned()),
     };
     let order = serde_json::to_string(&order).map_err(io::Error::other)?;
-    let mut compiler = Command::new("/proc/self/exe")
+    let mut compiler = this_program()
         .arg(compiler::COMMAND)
         .arg(std::process::id().to_string())
         .arg(order)

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
@@ -13,6 +13,7 @@ use ssr_wasm::memory_trim;
 use super::lookup::{self, CachePlace};
 use crate::cgroup::of_compilers;
 use crate::reaper::Reaper;
+use crate::this_program;
 
 /// Exit codes above this one are those of signals.
 const SIGNALLED: u32 = 128;
@@ -30,7 +31,7 @@ impl Provider {
     pub fn start(socket: OwnedFd, bundle: &Path, reaper: &Reaper) -> Result<Self> {
         let place = serde_json::to_string(&cache_of(bundle).map_err(|error| format!("{error:#}")))?;
         let spawned = reaper.spawn(|| {
-            let mut command = Command::new("/proc/self/exe");
+            let mut command = this_program();
             command.arg(lookup::COMMAND).arg(std::process::id().to_string()).arg(place);
             command.stdin(socket).stdout(Stdio::null()).stderr(Stdio::null());
             command.spawn().map(|child| child.id())

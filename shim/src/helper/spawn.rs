@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,6 +14,7 @@ use tokio::net::unix::pipe;
 
 use super::command::{Answer, COMMAND, Done, HelperCommand};
 use crate::reaper::Reaper;
+use crate::this_program;
 
 /// No command takes longer on a working node, hooks included. A helper that does is
 /// killed.
@@ -39,7 +40,7 @@ pub async fn run_with_socket(
     // Inheritable until the helper is spawned; this thread spawns nothing else meanwhile.
     let socket = socket.map(|socket| inheritable(&socket)).transpose()?;
     let exit = reaper.spawn(|| {
-        let mut helper = Command::new("/proc/self/exe");
+        let mut helper = this_program();
         helper
             .arg(COMMAND)
             .arg(std::process::id().to_string())

@@ -12,9 +12,9 @@ use ssr_server::ProgramFiles;
 use crate::compile::handover;
 use crate::logger;
 
-/// The name of the container's process, which `docker top` shows and by which this
-/// binary recognizes itself as one.
-pub const NAME: &str = "ssr";
+/// The first argument of the container's process, which `docker top` shows and by which this
+/// binary recognizes itself as one. The colon tells it from the command-line tool.
+pub const NAME: &str = "ssr:";
 /// Serves a module and a directory of assets.
 pub const SERVE: &str = "serve";
 /// Precedes a module that is served by programs, which have the container's files.

@@ -1,0 +1,83 @@
+//! `containerd-shim-ssr-v1`: containerd runs it for every container of the runtime
+//! `io.containerd.ssr.v1`. It is one program with `ssr`, and does what this crate has if it
+//! is called by the shim's name. It runs as one of five processes:
+//!
+//! - the shim, one process for a container or a pod, which serves containerd's task API
+//!   ([`bootstrap`], [`task`]);
+//! - the helper, which makes or removes what the kernel has of a container, and ends
+//!   ([`helper`]);
+//! - the process that looks up a module's machine code, and the compiler, which makes it;
+//!   both end then ([`compile`]);
+//! - the container's own process, which the helper executes as its last act ([`init`]).
+
+mod any_message;
+mod bootstrap;
+mod called_as_runc;
+mod cgroup;
+mod compile;
+mod environment;
+mod helper;
+mod info;
+mod init;
+mod io;
+mod logger;
+mod oci;
+mod reaper;
+mod runc;
+mod signals;
+mod task;
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+/// How the names of all shims begin: containerd makes them of the runtime's name, and a node
+/// may call this one by another (`ssr node install --alias`).
+const ANY_SHIM: &[u8] = b"containerd-shim-";
+
+/// The name by which the shim's processes call each other, unless they are a container's.
+const NAME: &str = "containerd-shim-ssr-v1";
+
+/// Whether a program that was called as `name` (its first argument) is to be the shim.
+pub fn is_called(name: &OsStr) -> bool {
+    let file = Path::new(name).file_name().unwrap_or_default();
+    name == init::NAME || file.as_bytes().starts_with(ANY_SHIM)
+}
+
+/// Runs the shim. `args` begin with the program's name.
+pub fn main(args: &[OsString]) -> ExitCode {
+    match args {
+        [name, rest @ ..] if name == init::NAME => init::main(rest),
+        [_, command, ..] if command == helper::command::COMMAND => helper::main(),
+        [_, command, ..] if command == compile::lookup::COMMAND => compile::lookup::main(),
+        [_, command, ..] if command == compile::compiler::COMMAND => compile::compiler::main(),
+        _ => {
+            let rest = args.get(1..).unwrap_or_default();
+            called_as_runc::answer(rest).unwrap_or_else(|| bootstrap::main(rest))
+        }
+    }
+}
+
+/// This program, to be run as a process of the shim's.
+fn this_program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0(NAME);
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_name_tells_the_shim_from_the_command_line_tool() {
+        for name in [NAME, "/usr/local/bin/containerd-shim-ssr-v1", "./containerd-shim-wasmtime-v1", "ssr:"] {
+            assert!(is_called(OsStr::new(name)), "{name}");
+        }
+        for name in ["ssr", "/usr/bin/ssr", "/opt/containerd-shim-ssr-v1/ssr", "ssr-1.2", ""] {
+            assert!(!is_called(OsStr::new(name)), "{name}");
+        }
+    }
+}
