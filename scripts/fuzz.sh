@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fuzzes one of the targets in fuzz/targets for some seconds:
 #
-#   scripts/fuzz.sh ipc|bundle|entry|detect [SECONDS] [libFuzzer's options...]
+#   scripts/fuzz.sh ipc|bundle|entry|detect|carried [SECONDS] [libFuzzer's options...]
 #
 # Needs no nightly Rust and no cargo-fuzz. What was found interesting stays in
 # target/fuzz/corpus, inputs that fail in target/fuzz/found.

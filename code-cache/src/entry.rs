@@ -7,18 +7,25 @@
 //! ```
 //! Numbers are little-endian. wasmtime ignores what follows its ELF file.
 
+use std::fs::File;
 use std::io::{self, Cursor, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileExt as _;
 
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+use ssr_wasm::carried::sparse::{Sparse, zeros};
 use xxhash_rust::xxh3::Xxh3;
-
-use ssr_wasm::carried::sparse::Sparse;
 
 use crate::metadata::EntryMetadata;
 
 const MAGIC: &[u8; 8] = b"ssrcode1";
 
+/// Bytes after what is checked.
+const CHECKSUM_AND_MAGIC: u64 = 16 + 8;
+
 /// Bytes after the JSON.
-const TAIL: u64 = 8 + 16 + 8;
+const TAIL: u64 = 8 + CHECKSUM_AND_MAGIC;
 
 /// Longest metadata that is read, in bytes.
 const MAX_METADATA: u64 = 64 << 10;
@@ -59,39 +66,57 @@ pub fn size(metadata: &EntryMetadata, code: &Sparse<'_>) -> u64 {
     code.content_length() + metadata + TAIL
 }
 
-/// Reads a file's metadata after verifying the checksum.
-pub fn check(file: &mut (impl Read + Seek)) -> Result<EntryMetadata, Unusable> {
-    let metadata = peek(file)?;
-    let length = file.seek(SeekFrom::End(0))?;
-    file.rewind()?;
-    let mut remaining = length - (TAIL - 8);
+/// Reads a file's metadata after verifying the checksum. Holes are not read: the kernel would
+/// keep their zeros, and give them to whoever maps the file.
+pub fn check(file: &File) -> Result<EntryMetadata, Unusable> {
+    let metadata = peek(&mut &*file)?;
+    let end = file.metadata()?.len() - CHECKSUM_AND_MAGIC;
     let mut checksum = Xxh3::new();
     let mut buffer = vec![0; 64 << 10];
-    while remaining > 0 {
-        let length = buffer.len().min(usize::try_from(remaining).unwrap_or(usize::MAX));
-        let read = file.read(&mut buffer[..length])?;
-        if read == 0 {
-            return Err(Unusable::Damaged);
+    let mut at = 0;
+    while at < end {
+        let data = seek(file, at, Whence::SeekData).unwrap_or(at).clamp(at, end);
+        zeros(data - at, |bytes| checksum.update(bytes));
+        at = data;
+        let hole = seek(file, at, Whence::SeekHole).unwrap_or(end).clamp(at, end);
+        while at < hole {
+            let length = buffer.len().min(usize::try_from(hole - at).unwrap_or(usize::MAX));
+            file.read_exact_at(&mut buffer[..length], at)?;
+            checksum.update(&buffer[..length]);
+            at += length as u64;
         }
-        checksum.update(&buffer[..read]);
-        remaining -= read as u64;
     }
     let mut expected = [0; 16];
-    file.read_exact(&mut expected)?;
+    file.read_exact_at(&mut expected, end)?;
     match checksum.digest128() == u128::from_le_bytes(expected) {
         true => Ok(metadata),
         false => Err(Unusable::Damaged),
     }
 }
 
+/// Where the file's next data begins or ends. `None` if its file system does not tell.
+fn seek(file: &File, from: u64, what: Whence) -> Option<u64> {
+    match lseek(file.as_raw_fd(), i64::try_from(from).ok()?, what) {
+        Ok(place) => u64::try_from(place).ok(),
+        // No data, up to the end.
+        Err(Errno::ENXIO) => Some(u64::MAX),
+        Err(_) => None,
+    }
+}
+
 /// Splits an entry into metadata and code after verifying the checksum.
 pub fn parse(entry: &[u8]) -> Result<(EntryMetadata, &[u8]), Unusable> {
-    let metadata = check(&mut Cursor::new(entry))?;
-    // Cannot be out of range: the checksum was right.
-    let tail_at = entry.len().checked_sub(TAIL as usize).ok_or(Unusable::Foreign)?;
-    let mut metadata_length = [0; 8];
-    metadata_length.copy_from_slice(&entry[tail_at..tail_at + 8]);
-    let code = tail_at.checked_sub(u64::from_le_bytes(metadata_length) as usize).ok_or(Unusable::Damaged)?;
+    let metadata = peek(&mut Cursor::new(entry))?;
+    let damaged = || Unusable::Damaged;
+    let (checked, rest) = entry.split_last_chunk::<{ CHECKSUM_AND_MAGIC as usize }>().ok_or_else(damaged)?;
+    let mut checksum = Xxh3::new();
+    checksum.update(checked);
+    if !rest.starts_with(&checksum.digest128().to_le_bytes()) {
+        return Err(Unusable::Damaged);
+    }
+    let (rest, length) = checked.split_last_chunk().ok_or_else(damaged)?;
+    let length = usize::try_from(u64::from_le_bytes(*length)).ok();
+    let code = length.and_then(|length| rest.len().checked_sub(length)).ok_or_else(damaged)?;
     Ok((metadata, &entry[..code]))
 }
 
@@ -117,8 +142,6 @@ pub fn peek(file: &mut (impl Read + Seek)) -> Result<EntryMetadata, Unusable> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-
     use super::*;
     use crate::metadata::Key;
     use ssr_wasm::detect::{Kind, SiteSection};
@@ -149,7 +172,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        assert_eq!(check(&mut file(&written())).unwrap(), metadata());
+        assert_eq!(check(&file(&written())).unwrap(), metadata());
         assert_eq!(peek(&mut file(&written())).unwrap(), metadata());
         assert_eq!(parse(&written()).unwrap(), (metadata(), &[7; 100_000][..]));
         assert_eq!(size(&metadata(), &vec![7; 100_000].into()), written().len() as u64);
@@ -161,7 +184,7 @@ mod tests {
         code.add(1 << 20, vec![7; 10]);
         let mut file = tempfile::tempfile().unwrap();
         write(&mut file, &metadata(), &code).unwrap();
-        assert_eq!(check(&mut file).unwrap(), metadata());
+        assert_eq!(check(&file).unwrap(), metadata());
         let length = file.metadata().unwrap().len();
         assert!(length > 1 << 20 && size(&metadata(), &code) < 30_000);
         let mut bytes = Vec::new();
@@ -179,7 +202,7 @@ mod tests {
         for place in places {
             let mut changed = bytes.clone();
             changed[place] ^= 1;
-            assert!(check(&mut file(&changed)).is_err(), "byte {place}");
+            assert!(check(&file(&changed)).is_err(), "byte {place}");
             assert!(parse(&changed).is_err(), "byte {place}");
         }
     }
@@ -188,13 +211,13 @@ mod tests {
     fn truncated_and_foreign_files_are_rejected() {
         let bytes = written();
         for length in [0, 1, 31, 32, 50_000, bytes.len() - 1] {
-            assert!(check(&mut file(&bytes[..length])).is_err(), "{length} bytes");
+            assert!(check(&file(&bytes[..length])).is_err(), "{length} bytes");
             assert!(parse(&bytes[..length]).is_err(), "{length} bytes");
         }
-        assert!(matches!(check(&mut file(&[0x7f; 4096])), Err(Unusable::Foreign)));
+        assert!(matches!(check(&file(&[0x7f; 4096])), Err(Unusable::Foreign)));
         let mut long = bytes.clone();
         let metadata_length = long.len() - 32;
         long[metadata_length..metadata_length + 8].copy_from_slice(&u64::MAX.to_le_bytes());
-        assert!(matches!(check(&mut file(&long)), Err(Unusable::Damaged)));
+        assert!(matches!(check(&file(&long)), Err(Unusable::Damaged)));
     }
 }

@@ -286,7 +286,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = CodeCache::open(directory.path(), 5_000).unwrap();
         let code = provide(Ok(cache.clone()), &request(&site())).unwrap();
-        assert_eq!(entry::check(&mut code.file.as_file()).unwrap(), code.metadata);
+        assert_eq!(entry::check(code.file.as_file()).unwrap(), code.metadata);
         assert_eq!(code.warnings.len(), 1);
         assert!(code.warnings[0].contains("'ssr.wasm' needs") && code.warnings[0].contains("`size`"));
         assert!(cache.list().unwrap().is_empty());

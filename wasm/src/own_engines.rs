@@ -88,7 +88,7 @@ impl<'a> OwnEngine<'a> {
     /// If the program cannot be read, or was not built as it should.
     pub fn file_of(&self, site: &Parts<'_>) -> io::Result<Option<Sparse<'static>>> {
         match self {
-            Self::Linked(_) => Ok(image::encode(site).map(Sparse::from)),
+            Self::Linked(_) => Ok(image::encode(site)),
             Self::Carried(engines, engine) => engines.artifact_on(engine, site),
         }
     }

@@ -138,8 +138,8 @@ impl CodeCache {
     /// counts as missing and adds a warning.
     pub fn find(&self, key: &Key, warnings: &mut Vec<String>) -> Option<Code> {
         let path = self.path(key);
-        let mut file = File::open(&path).ok()?;
-        let metadata = match entry::check(&mut file) {
+        let file = File::open(&path).ok()?;
+        let metadata = match entry::check(&file) {
             Ok(metadata) if metadata.key == *key => metadata,
             wrong => {
                 let reason =

@@ -74,7 +74,7 @@ pub fn for_site(mut engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Sparse<'
         section.point_to(&mut engine, at..end);
         at as u64
     };
-    let appended = [(place(&data, &image), image), (place(&info_section, &info), info)];
+    let (image_at, info_at) = (place(&data, &image), place(&info_section, &info));
     let mut replaced = [text.range, data.range, info_section.range];
     replaced.sort_unstable_by_key(|range| range.start);
     let mut artifact = Sparse::default();
@@ -84,9 +84,8 @@ pub fn for_site(mut engine: Vec<u8>, site: &Parts<'_>) -> Result<Option<Sparse<'
         at = range.end;
     }
     artifact.add(at as u64, engine[at..].to_vec());
-    for (at, content) in appended {
-        artifact.add(at, content);
-    }
+    artifact.add_blocks(image_at, &image);
+    artifact.add(info_at, info);
     Ok(Some(artifact))
 }
 

@@ -12,6 +12,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 
 use crate::carried::parts::Parts;
+use crate::carried::sparse::Sparse;
 
 const MAGIC: &[u8; 8] = b"ssrimag1";
 const NUMBERS: usize = 4;
@@ -36,18 +37,19 @@ pub struct SiteImage {
 
 /// The file of a site's memory. `None` if that cannot be known before the site runs, or is mostly
 /// empty.
-pub fn encode(site: &Parts<'_>) -> Option<Vec<u8>> {
+pub fn encode(site: &Parts<'_>) -> Option<Sparse<'static>> {
     let page = rustix::param::page_size();
     let (start, image) = site.image(page as u64)?;
     let (least, most) = site.limits();
     // More than this machine has addresses for: let the compiler say so.
     usize::try_from(least).ok()?.checked_mul(WASM_PAGE)?;
-    let mut file = MAGIC.to_vec();
+    let mut header = MAGIC.to_vec();
     for number in [start, image.len() as u64, least, most.unwrap_or(u64::MAX)] {
-        file.extend(number.to_le_bytes());
+        header.extend(number.to_le_bytes());
     }
-    file.resize(file.len().next_multiple_of(page), 0);
-    file.extend(image);
+    let image_at = header.len().next_multiple_of(page) as u64;
+    let mut file = Sparse::from(header);
+    file.add_blocks(image_at, &image);
     Some(file)
 }
 
