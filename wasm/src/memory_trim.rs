@@ -5,14 +5,19 @@ use std::time::Duration;
 /// Start-up work is over this long after it began.
 const START_UP: Duration = Duration::from_secs(1);
 
+/// What a call may need of the stack below its caller's variables, in bytes.
+const FRAMES: usize = 16 << 10;
+
 /// Frees what only the start has needed, one second after it: unmaps the pages of this
-/// program's own code and constants, and returns the heap's free pages. What is needed
+/// program's own code and constants, and returns the free pages of the heap and of this
+/// thread's stack. What is needed
 /// again is mapped again from the page cache, which all processes share. The kernel maps
 /// 16 pages around each page that is touched: after a start that is most of the program,
 /// of which serving a site needs a third.
 pub async fn trim_after_start() {
     tokio::time::sleep(START_UP).await;
     unmap_code();
+    trim_stack();
     trim_heap();
 }
 
@@ -50,5 +55,74 @@ pub fn trim_heap() {
     // SAFETY: has no requirements.
     unsafe {
         libc::malloc_trim(0);
+    }
+}
+
+/// Returns the pages that this thread's stack once needed: it keeps each page that it has ever
+/// reached.
+fn trim_stack() {
+    // SAFETY: all zeros are attributes; they are read after they were filled in, and freed.
+    let lowest = unsafe {
+        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
+            return;
+        }
+        let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
+        let found = libc::pthread_attr_getstack(&raw const attributes, &raw mut lowest, &raw mut size);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        if found != 0 {
+            return;
+        }
+        lowest
+    };
+    let page = rustix::param::page_size();
+    let here = std::hint::black_box(0u8);
+    let end = ((&raw const here).addr().saturating_sub(FRAMES)) / page * page;
+    let start = lowest.addr().next_multiple_of(page);
+    if start < end {
+        // SAFETY: these pages are this thread's stack below all that is on it, where it grows to.
+        // Of the first thread, some may not be mapped yet: that is no fault.
+        unsafe { libc::madvise(lowest.with_addr(start), end - start, libc::MADV_DONTNEED) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(never)]
+    fn use_stack(depth: usize) -> usize {
+        let filled = std::hint::black_box([depth; 4096]);
+        if depth == 0 { filled[1] } else { use_stack(depth - 1) + filled[2] }
+    }
+
+    /// Pages of this thread's stack that are in memory, in kB.
+    fn stack_in_memory() -> usize {
+        let here = std::hint::black_box(0u8);
+        let here = (&raw const here).addr();
+        let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut inside = false;
+        for line in maps.lines() {
+            let word = line.split(' ').next().unwrap();
+            if let Some((start, end)) = word.split_once('-') {
+                let bounds = [start, end].map(|bound| usize::from_str_radix(bound, 16).unwrap());
+                inside = (bounds[0]..bounds[1]).contains(&here);
+            } else if inside && word == "Rss:" {
+                return line.split_whitespace().nth(1).unwrap().parse().unwrap();
+            }
+        }
+        panic!("no stack");
+    }
+
+    #[test]
+    fn a_stack_gives_back_what_it_once_needed() {
+        let thread = std::thread::Builder::new().stack_size(8 << 20).spawn(|| {
+            assert_eq!(use_stack(20), (0..=19).sum::<usize>() + 20);
+            let before = stack_in_memory();
+            trim_stack();
+            (before, stack_in_memory())
+        });
+        let (before, after) = thread.unwrap().join().unwrap();
+        assert!(before > 600 && after < 200, "{before} kB before, {after} kB after");
     }
 }

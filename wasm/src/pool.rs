@@ -35,13 +35,13 @@ const CLEAN_UP_TIME: Duration = Duration::from_millis(5);
 #[derive(Clone, Copy)]
 struct Patience {
     /// When no render has run for this long, the guest gives memory back. The next render maps it
-    /// again, which takes a fraction of a millisecond.
+    /// again, which takes half a millisecond: a five-hundredth of this.
     rest: Duration,
     /// A thread ends after this long without work. With the last one, the guest is unloaded.
     end: Duration,
 }
 
-const PATIENCE: Patience = Patience { rest: Duration::from_secs(1), end: Duration::from_secs(10) };
+const PATIENCE: Patience = Patience { rest: Duration::from_millis(250), end: Duration::from_secs(10) };
 
 /// By how much a render that nothing holds up may exceed its time.
 const LATE: Duration = Duration::from_secs(10);

@@ -145,6 +145,21 @@ impl Stage {
         pages.try_for_each(|page| ports.iter().try_for_each(|port| request_page(*port, page).map(drop)))
     }
 
+    /// Requests a page of each site in each of so many periods, evenly spread over it.
+    pub fn request_in_periods(&self, ports: &[u16], period: Duration, times: usize) -> Result<()> {
+        let start = Instant::now();
+        let gap = period / u32::try_from(ports.len())?;
+        let mut due = Duration::ZERO;
+        for page in self.pages.iter().cycle().take(times) {
+            for port in ports {
+                std::thread::sleep(due.saturating_sub(start.elapsed()));
+                request_page(*port, page)?;
+                due += gap;
+            }
+        }
+        Ok(())
+    }
+
     /// Fails if one of the site's pages lacks a text.
     pub fn expect_in_pages(&self, port: u16, text: &str) -> Result<()> {
         self.pages.iter().try_for_each(|page| {

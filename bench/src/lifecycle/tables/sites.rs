@@ -13,6 +13,10 @@ use crate::stage::{self, Stage};
 /// Pages of each site before its memory is measured. More of them change nothing.
 const REQUESTS: usize = 100;
 
+/// Then each is asked for a page once in this time, and so many times.
+const PERIOD: Duration = Duration::from_secs(1);
+const PERIODS: usize = 5;
+
 /// After this long without a request a site has given back the memory of its renders.
 const REST: Duration = Duration::from_secs(2);
 
@@ -23,6 +27,7 @@ struct Found {
     processes: usize,
     /// The memory of all processes, in MB.
     memory: f64,
+    memory_in_use: f64,
     memory_rested: f64,
     memory_idle: f64,
     /// What the code cache takes on disk, in MB.
@@ -32,23 +37,25 @@ struct Found {
 /// Prints the table: as many containers of `one` as there are others.
 pub fn measure(stage: &Stage, one: &Site, others: &[Site]) -> Result<()> {
     println!(
-        "\n| many sites, all started at once, empty code cache | containers | until the last answers, s | MB of PSS after {REQUESTS} pages each, total | each | total {} s later | each | total {} s later | each | processes | code cache on disk, MB | each |",
+        "\n| many sites, all started at once, empty code cache | containers | until the last answers, s | MB of PSS after {REQUESTS} pages each without a pause, total | each | asked once in {} s, total | each | total {} s later | each | total {} s later | each | processes | code cache on disk, MB | each |",
+        PERIOD.as_secs(),
         REST.as_secs(),
         (REST + stage::IDLE).as_secs()
     );
-    println!("|---|---|---|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
     row(stage, "different sites", &others.iter().collect::<Vec<_>>())?;
     row(stage, "one site", &vec![one; others.len()])
 }
 
 fn row(stage: &Stage, title: &str, sites: &[&Site]) -> Result<()> {
-    let Found { seconds, processes, memory, memory_rested, memory_idle, cache } =
+    let Found { seconds, processes, memory, memory_in_use, memory_rested, memory_idle, cache } =
         find(stage, sites).context(title.to_owned())?;
     let each = |total: f64| total / sites.len() as f64;
     println!(
-        "| {title} | {} | {seconds:.1} | {memory:.0} | {:.2} | {memory_rested:.0} | {:.2} | {memory_idle:.0} | {:.2} | {processes} | {cache:.1} | {:.2} |",
+        "| {title} | {} | {seconds:.1} | {memory:.0} | {:.2} | {memory_in_use:.0} | {:.2} | {memory_rested:.0} | {:.2} | {memory_idle:.0} | {:.2} | {processes} | {cache:.1} | {:.2} |",
         sites.len(),
         each(memory),
+        each(memory_in_use),
         each(memory_rested),
         each(memory_idle),
         each(cache)
@@ -70,6 +77,8 @@ fn find(stage: &Stage, sites: &[&Site]) -> Result<Found> {
     expect_own_pages()?;
     stage.request_in_turn(&ports, REQUESTS)?;
     let processes = stage.memory_besides(&engine);
+    stage.request_in_periods(&ports, PERIOD, PERIODS)?;
+    let memory_in_use = stage.memory_besides(&engine).iter().sum();
     let cache = stage.code_cache_on_disk()?;
     sleep(REST);
     let memory_rested = stage.memory_besides(&engine).iter().sum();
@@ -78,5 +87,5 @@ fn find(stage: &Stage, sites: &[&Site]) -> Result<Found> {
     expect_own_pages()?;
     stage.remove(&ids)?;
     let (count, memory) = (processes.len(), processes.iter().sum());
-    Ok(Found { seconds, processes: count, memory, memory_rested, memory_idle, cache })
+    Ok(Found { seconds, processes: count, memory, memory_in_use, memory_rested, memory_idle, cache })
 }
