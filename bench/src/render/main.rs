@@ -1,16 +1,18 @@
 //! `bench-render`: processor time per page, in microseconds, for the same server
-//! bundle in our module, in native QuickJS and in Node.
+//! bundle in our module, in native QuickJS, in Node and other peers. Built for a 32-bit
+//! machine, it measures what such a machine runs.
 //!
 //! The renderers take turns within each round. The table shows the median over the
 //! rounds and its ratio to native QuickJS. Processor time is measured instead of
 //! elapsed time, so that other work on the machine matters less.
 
 mod native;
-mod node;
+mod peer;
 mod renderer;
 mod wasm;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -18,7 +20,7 @@ use ssr_bench::median;
 use ssr_wasm::interrupt::Interruption;
 
 use native::Native;
-use node::Node;
+use peer::Peer;
 use renderer::Renderer;
 use wasm::Wasm;
 
@@ -34,6 +36,9 @@ struct Args {
     /// The module of another version of `ssr build`, from the same bundle: adds a column
     #[arg(long, value_name = "LABEL=FILE", value_parser = labelled)]
     compare: Vec<(String, PathBuf)>,
+    /// A program that renders the module's pages, told how by lines of JSON (peer.rs): adds a column
+    #[arg(long, value_name = "LABEL=PROGRAM", value_parser = labelled)]
+    peer: Vec<(String, PathBuf)>,
     /// The server bundle that the modules were built from
     #[arg(long)]
     entry: PathBuf,
@@ -77,16 +82,38 @@ fn renderers(args: &Args) -> Result<Vec<(String, Box<dyn Renderer>)>> {
     let native = Native::new(&read(&args.entry)?, &read(&args.template)?)?;
     let mut renderers: Vec<(String, Box<dyn Renderer>)> = vec![
         ("native QuickJS".to_owned(), Box::new(native)),
-        ("ours".to_owned(), Box::new(Wasm::carried(&wasm, &read(&args.engine)?)?)),
-        ("ours, compiled for this processor".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Signal)?)),
+        ("ours".to_owned(), Box::new(Wasm::on_own_engine(&wasm, &read(&args.engine)?)?)),
     ];
+    match cfg!(target_pointer_width = "32") {
+        true => {
+            let bytecode = Wasm::new(&wasm, Interruption::Epoch)?;
+            renderers.push(("ours, on wasmtime's bytecode".to_owned(), Box::new(bytecode)));
+        }
+        false => renderers.extend(compiled_here(&wasm)?),
+    }
     for (label, file) in &args.compare {
         let other = Wasm::new(&read(file)?, Interruption::Signal).with_context(|| label.clone())?;
         renderers.push((label.clone(), Box::new(other)));
     }
-    renderers.push(("ours, by epochs".to_owned(), Box::new(Wasm::new(&wasm, Interruption::Epoch)?)));
-    renderers.push(("ours, no time limit".to_owned(), Box::new(Wasm::new(&wasm, Interruption::None)?)));
-    renderers.push(("Node".to_owned(), Box::new(Node::start(&args.entry, &args.template)?)));
+    renderers.push(("Node".to_owned(), Box::new(Peer::node(&args.entry, &args.template)?)));
+    for (label, program) in &args.peer {
+        let mut peer = Command::new(program);
+        peer.arg(&args.wasm);
+        renderers.push((label.clone(), Box::new(Peer::start(peer)?)));
+    }
+    Ok(renderers)
+}
+
+/// What our module takes when wasmtime compiles it as a whole, with each way to end loops.
+fn compiled_here(wasm: &[u8]) -> Result<Vec<(String, Box<dyn Renderer>)>> {
+    let mut renderers: Vec<(String, Box<dyn Renderer>)> = Vec::new();
+    for (label, interruption) in [
+        ("ours, compiled for this processor", Interruption::Signal),
+        ("ours, by epochs", Interruption::Epoch),
+        ("ours, no time limit", Interruption::None),
+    ] {
+        renderers.push((label.to_owned(), Box::new(Wasm::new(wasm, interruption)?)));
+    }
     Ok(renderers)
 }
 

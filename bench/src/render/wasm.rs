@@ -27,8 +27,13 @@ impl Wasm {
         Self::of(Box::new(Site::compile_for("ssr.wasm", wasm, &limits(), interruption)?))
     }
 
-    /// The same on the machine code of its release's engine.
-    pub fn carried(wasm: &[u8], engine: &[u8]) -> Result<Self> {
+    /// The same on the machine code of its release's engine, which a program for a 32-bit machine has
+    /// linked in.
+    pub fn on_own_engine(wasm: &[u8], engine: &[u8]) -> Result<Self> {
+        if cfg!(target_pointer_width = "32") {
+            let code = own_engines::code(own_engines::all(), wasm)?;
+            return Self::load(code.context("the module is of an engine that is not linked in")?.1);
+        }
         let mut program = tempfile::tempfile()?;
         let targets = Target::carried().iter();
         let engines = targets.map(|target| CompiledEngine::compile(engine, "bench", *target));
