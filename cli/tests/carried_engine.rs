@@ -44,6 +44,31 @@ fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
 }
 
 #[test]
+fn a_site_of_an_earlier_release_runs_on_the_engine_of_that_release() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    build(dir, "export const render = () => '<p>hello';");
+    // The other release's engine has one type more. So has a site that it would have made.
+    let one_more_type = |module: &[u8]| [&module[..8], &[1, 4, 1, 0x60, 0, 0], &module[8..]].concat();
+    fs::write(dir.join("earlier.wasm"), one_more_type(&fs::read(ENGINE).unwrap())).unwrap();
+    let program = binary();
+    let (new, earlier) = (format!("1.2.3={ENGINE}"), "1.2.2=earlier.wasm");
+    let program = program.to_str().unwrap();
+    stdout(&ssr(
+        dir,
+        &["engine", "attach", program, "--engine", &new, "--engine", earlier, "-o", "upgraded"],
+    ));
+    let inspect = || {
+        let mut inspect = Command::new(dir.join("upgraded"));
+        stdout(&inspect.current_dir(dir).args(["inspect", "ssr.wasm"]).output().unwrap())
+    };
+    assert!(inspect().contains("of release 1.2.3"), "{}", inspect());
+    fs::write(dir.join("ssr.wasm"), one_more_type(&fs::read(dir.join("ssr.wasm")).unwrap())).unwrap();
+    let told = inspect();
+    assert!(told.contains("of release 1.2.2") && told.contains("nothing is compiled"), "{told}");
+}
+
+#[test]
 fn what_cannot_carry_an_engine_or_is_none_is_named() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path();

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use k8s_cri::v1::image_service_client::ImageServiceClient;
 use k8s_cri::v1::runtime_service_client::RuntimeServiceClient;
 use k8s_cri::v1::{
     ContainerConfig, ContainerMetadata, ContainerState, ContainerStats, ContainerStatsRequest,
@@ -10,7 +11,7 @@ use k8s_cri::v1::{
     IdMapping, ImageSpec, KeyValue, LinuxContainerConfig, LinuxContainerResources,
     LinuxContainerSecurityContext, LinuxPodSandboxConfig, LinuxSandboxSecurityContext, Mount, NamespaceMode,
     NamespaceOption, PodSandboxConfig, PodSandboxMetadata, PodSandboxStatsRequest, PodSandboxStatusRequest,
-    PortMapping, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
+    PortMapping, PullImageRequest, RemoveContainerRequest, RemovePodSandboxRequest, RunPodSandboxRequest,
     StartContainerRequest, StopContainerRequest, StopPodSandboxRequest, UpdateContainerResourcesRequest,
     UserNamespace,
 };
@@ -31,6 +32,7 @@ pub struct Cri<'a> {
     containerd: &'a Containerd,
     runtime: tokio::runtime::Runtime,
     client: RuntimeServiceClient<Channel>,
+    images: ImageServiceClient<Channel>,
 }
 
 /// The users of a pod that has its own.
@@ -58,7 +60,17 @@ impl<'a> Cri<'a> {
         let linux = containerd.linux_image().name();
         let tag = shell::run(&mut containerd.ctr(["image", "tag", "--force", linux, PAUSE])).success();
         assert!(tag.stdout.contains(PAUSE), "{}", tag.stdout);
-        Self { containerd, runtime, client: RuntimeServiceClient::new(channel) }
+        let images = ImageServiceClient::new(channel.clone());
+        Self { containerd, runtime, client: RuntimeServiceClient::new(channel), images }
+    }
+
+    /// Pulls an image from its registry, for pods of the runtime class.
+    pub fn pull(&self, name: &str) -> Result<(), Status> {
+        let image =
+            ImageSpec { image: name.to_owned(), runtime_handler: HANDLER.to_owned(), ..Default::default() };
+        let mut request = Request::new(PullImageRequest { image: Some(image), ..Default::default() });
+        request.set_timeout(HANG_TIMEOUT);
+        self.runtime.block_on(self.images.clone().pull_image(request)).map(drop)
     }
 
     /// Runs a pod without containers, each of which will have its own PID namespace.
@@ -165,6 +177,9 @@ pub struct Spec<'a> {
     pub memory: i64,
     /// A directory of the node and where it is mounted. Its files have the pod's users.
     pub volume: Option<(&'a Path, &'a str)>,
+    /// Whether nothing of the volume can be written to, nor of what is mounted below it
+    /// (`recursiveReadOnly: Enabled`).
+    pub read_only: bool,
 }
 
 impl Pod<'_> {
@@ -200,16 +215,27 @@ impl Pod<'_> {
 
     /// Creates a container.
     pub fn create(&self, image: &Image, spec: &Spec) -> Result<PodContainer<'_>, Status> {
+        self.create_of(image.name(), spec)
+    }
+
+    /// Creates and starts a container of an image that was pulled.
+    pub fn start_pulled(&self, image: &str, spec: &Spec) -> PodContainer<'_> {
+        let container = self.create_of(image, spec).unwrap_or_else(|status| panic!("{status}"));
+        container.start().unwrap_or_else(|status| panic!("{status}"));
+        container
+    }
+
+    fn create_of(&self, image: &str, spec: &Spec) -> Result<PodContainer<'_>, Status> {
         let log_path = format!("{}.log", spec.name);
         let env =
             |(key, value): &(&str, &str)| KeyValue { key: (*key).to_owned(), value: (*value).to_owned() };
         let config = ContainerConfig {
             metadata: Some(ContainerMetadata { name: spec.name.to_owned(), attempt: 0 }),
-            image: Some(ImageSpec { image: image.name().to_owned(), ..Default::default() }),
+            image: Some(ImageSpec { image: image.to_owned(), ..Default::default() }),
             command: spec.command.iter().map(|word| (*word).to_owned()).collect(),
             envs: spec.env.iter().map(env).collect(),
             log_path: log_path.clone(),
-            mounts: spec.volume.iter().map(|(host, container)| self.mount(host, container)).collect(),
+            mounts: spec.volume.iter().map(|(host, path)| self.mount(host, path, spec.read_only)).collect(),
             linux: Some(LinuxContainerConfig {
                 resources: Some(LinuxContainerResources {
                     memory_limit_in_bytes: spec.memory,
@@ -231,13 +257,15 @@ impl Pod<'_> {
         Ok(PodContainer { pod: self, id, log: format!("{}/{log_path}", self.config.log_directory) })
     }
 
-    fn mount(&self, host: &Path, container: &str) -> Mount {
+    fn mount(&self, host: &Path, container: &str, read_only: bool) -> Mount {
         let users = self.namespaces.userns_options.clone().unwrap_or_default();
         Mount {
             host_path: host.to_str().expect("an ordinary path").to_owned(),
             container_path: container.to_owned(),
             uid_mappings: users.uids,
             gid_mappings: users.gids,
+            readonly: read_only,
+            recursive_read_only: read_only,
             ..Default::default()
         }
     }

@@ -1,5 +1,5 @@
 //! Private engines: containerd, containerd with Docker, containerd as a kubelet sees it,
-//! and a node of Kubernetes.
+//! and a node of Kubernetes; and a registry that they pull from.
 
 pub mod cri;
 
@@ -7,6 +7,7 @@ mod config;
 mod containerd;
 mod docker;
 mod kubernetes;
+mod registry;
 
 use std::sync::{Arc, Weak};
 
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 pub use containerd::Containerd;
 pub use docker::{Docker, Named};
 pub use kubernetes::{Kubernetes, Lost, Traffic};
+pub use registry::Registry;
 
 /// An engine that all tests running at the same time share. It starts with the first of
 /// them and ends with the last.
