@@ -131,8 +131,9 @@ lint: ## Check format and style
 	scripts/deny.sh
 
 bench: image ## Measure side by side with peers, into bench/results
-	scripts/setup.sh bench containerd
+	scripts/setup.sh bench containerd dist
 	scripts/bench-render.sh
+	scripts/bench-render-32-bit.sh
 	scripts/bench-lifecycle.sh
 	scripts/bench-components.sh
 	node scripts/site-figures.mjs

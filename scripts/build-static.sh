@@ -33,16 +33,15 @@ if [[ $arch == armv7 || $arch == armv6 || $arch == i686 ]]; then
   # For the copies' own lock file.
   export RUSTC_BOOTSTRAP=1
 fi
-[[ $arch != armv* ]] || flags+=" --cfg patched_fibers"
-if [[ $arch == armv6 ]]; then
-  # rustup has no standard library for it, which the stable compiler builds only if it is told so;
-  # and then zig brings what programs start with.
+if [[ $arch == armv* ]]; then
+  # rustup has no standard library for ARMv6, which the stable compiler builds only if it is told so;
+  # and then zig brings what programs start with. ARMv7 is built in the same way.
   args+=("-Zbuild-std=std,panic_abort")
-  flags+=" -C link-self-contained=no"
+  flags+=" -C link-self-contained=no --cfg patched_fibers"
 fi
 LIBSECCOMP_LIB_PATH=$(scripts/libseccomp.sh "${target%%-*}")
 export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH
 say "compiling for $arch (several minutes)"
 RUSTFLAGS=$flags PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
-  cargo zigbuild --quiet --release --target "$target" --target-dir "$build_dir" --package ssr-cli "${args[@]}"
-echo "$PWD/$build_dir/$target/release/ssr"
+  cargo zigbuild --quiet --profile dist --target "$target" --target-dir "$build_dir" --package ssr-cli "${args[@]}"
+echo "$PWD/$build_dir/$target/dist/ssr"

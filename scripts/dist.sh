@@ -70,6 +70,22 @@ serves() {
   wait "$server" || die "ssr serve fails on SIGTERM"
 }
 
+# reproduce_linked_engines ARCH: whether the engines, translated and compiled once more, have the same bytes.
+reproduce_linked_engines() {
+  local target=arm-unknown-linux-musleabihf first
+  [[ $1 != armv7 ]] || target=armv7-unknown-linux-musleabihf
+  first=$(mktemp -d)
+  cp "target/linked-engines/$target/"{libssr_engines.a,engines.rs} "$first"
+  rm -r "target/linked-engines/$target"
+  scripts/linked-engines.sh target/release/ssr "$target" >/dev/null
+  for file in libssr_engines.a engines.rs; do
+    cmp "$first/$file" "target/linked-engines/$target/$file" || die "engines for $1 differ from build to build"
+  done
+  # What cargo compares, so that it need not link again.
+  touch --reference "$first/engines.rs" "target/linked-engines/$target/engines.rs"
+  rm -r "$first"
+}
+
 pack() {
   local arch=$1 directory=$2 name=containerd-shim-ssr-$version-linux-$1
   local stage=$build_dir/stage/$name
@@ -103,6 +119,7 @@ for arch in "$@"; do
   if [[ $machine == arm ]]; then
     mkdir -p "$directory"
     cp "$program" "$directory/with-engines"
+    reproduce_linked_engines "$arch"
     scripts/name-program.sh "$directory/with-engines" "$directory"
   else
     scripts/attach-engines.sh target/release/ssr "$program" "$directory"

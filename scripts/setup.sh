@@ -85,7 +85,7 @@ bench() {
   command -v node >/dev/null || die "node is missing: install Node 20 or newer"
   rust_targets wasm32-wasip2
   # openssl depends on the one library of nginx that not every Debian system has.
-  apt_packages openssl libpcre2-8-0
+  apt_packages debian-archive-keyring openssl libpcre2-8-0
   [[ -x .cache/nginx/usr/sbin/nginx ]] || unpack nginx .cache/nginx
 }
 
@@ -113,8 +113,8 @@ unpack() {
 
 dist() {
   apt_packages make qemu-user-static binutils curl patch wabt
-  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl armv7-unknown-linux-musleabihf i686-unknown-linux-musl
-  # What the standard library for ARMv6 is made of.
+  rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
+  # What the standard library for 32-bit ARM is made of.
   rustup component list --installed | grep -qx rust-src || {
     say "adding the Rust component rust-src (rustup)"
     rustup --quiet component add rust-src

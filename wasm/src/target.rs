@@ -19,6 +19,15 @@ impl Target {
     /// The targets whose code other machines can run.
     pub const PORTABLE: [Self; 3] = [Self::X86_64, Self::Arm64, Self::Arm];
 
+    /// Those that this program compiles for. On a 32-bit board it has no code for other processors,
+    /// which would be half of its compiler.
+    pub const fn compiled() -> &'static [Self] {
+        match cfg!(target_pointer_width = "32") {
+            true => &[Self::Arm],
+            false => &Self::PORTABLE,
+        }
+    }
+
     /// The portable target that this machine runs, if any.
     pub const fn of_host() -> Option<Self> {
         if cfg!(target_arch = "x86_64") {

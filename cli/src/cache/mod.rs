@@ -63,8 +63,12 @@ enum Command {
 
 /// Parses the name of a target.
 fn target(name: &str) -> Result<Target, String> {
-    let found = Target::PORTABLE.into_iter().find(|target| target.name() == name);
-    found.ok_or_else(|| format!("expected one of {}", Target::PORTABLE.map(Target::name).join(", ")))
+    if let Some(found) = Target::compiled().iter().find(|target| target.name() == name) {
+        return Ok(*found);
+    }
+    let names: Vec<_> = Target::compiled().iter().map(|target| target.name()).collect();
+    let (names, elsewhere) = (names.join(", "), "; for other machines, compile on a 64-bit one");
+    Err(format!("expected one of {names}{}", if cfg!(target_pointer_width = "32") { elsewhere } else { "" }))
 }
 
 /// Runs the command.
