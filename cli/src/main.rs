@@ -70,7 +70,7 @@ enum Command {
 fn main() -> ExitCode {
     ssr_wasm::memory_trim::use_single_arena();
     let args: Vec<OsString> = std::env::args_os().collect();
-    if args.first().is_some_and(|name| containerd_shim_ssr::is_called(name)) {
+    if containerd_shim_ssr::is_called(&args) {
         return containerd_shim_ssr::main(&args);
     }
     let log = match start_logging() {

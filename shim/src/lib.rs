@@ -1,6 +1,6 @@
 //! `containerd-shim-ssr-v1`: containerd runs it for every container of the runtime
 //! `io.containerd.ssr.v1`. It is one program with `ssr`, and does what this crate has if it
-//! is called by the shim's name. It runs as one of five processes:
+//! is called as a shim. It runs as one of five processes:
 //!
 //! - the shim, one process for a container or a pod, which serves containerd's task API
 //!   ([`bootstrap`], [`task`]);
@@ -27,7 +27,7 @@ mod runc;
 mod signals;
 mod task;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -40,10 +40,16 @@ const ANY_SHIM: &[u8] = b"containerd-shim-";
 /// The name by which the shim's processes call each other, unless they are a container's.
 const NAME: &str = "containerd-shim-ssr-v1";
 
-/// Whether a program that was called as `name` (its first argument) is to be the shim.
-pub fn is_called(name: &OsStr) -> bool {
+/// Whether the program that was called by `args`, which begin with its name, is to be the shim: by
+/// a shim's name, or, as a file of any other name, with a shim's options, whose one hyphen no
+/// option of the command-line tool has before a word.
+pub fn is_called(args: &[OsString]) -> bool {
+    let Some(name) = args.first() else { return false };
     let file = Path::new(name).file_name().unwrap_or_default();
-    name == init::NAME || file.as_bytes().starts_with(ANY_SHIM)
+    let option = args.get(1).map_or(&[][..], |option| option.as_bytes());
+    name == init::NAME
+        || file.as_bytes().starts_with(ANY_SHIM)
+        || matches!(option, [b'-', first, _, ..] if first.is_ascii_alphabetic())
 }
 
 /// Runs the shim. `args` begin with the program's name.
@@ -72,12 +78,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_name_tells_the_shim_from_the_command_line_tool() {
+    fn the_command_line_tells_the_shim_from_the_other_tool() {
+        let is_shim = |args: &[&str]| is_called(&args.iter().map(OsString::from).collect::<Vec<_>>());
         for name in [NAME, "/usr/local/bin/containerd-shim-ssr-v1", "./containerd-shim-wasmtime-v1", "ssr:"] {
-            assert!(is_called(OsStr::new(name)), "{name}");
+            assert!(is_shim(&[name]) && is_shim(&[name, "serve"]), "{name}");
         }
         for name in ["ssr", "/usr/bin/ssr", "/opt/containerd-shim-ssr-v1/ssr", "ssr-1.2", ""] {
-            assert!(!is_called(OsStr::new(name)), "{name}");
+            assert!(!is_shim(&[name]) && !is_shim(&[name, "--version"]) && !is_shim(&[name, "-h"]), "{name}");
+            // containerd may be told a path: `ctr run --runtime /usr/bin/ssr`.
+            assert!(is_shim(&[name, "-namespace", "default"]) && is_shim(&[name, "-info"]), "{name}");
         }
+        assert!(!is_shim(&[]));
     }
 }
