@@ -14,8 +14,6 @@ POSITION = $(if $(PIE),--config .cargo/pie.toml --target-dir $(TARGET))
 # Where cargo leaves the program; $(RELEASE) has it with its engines, under its two names.
 BUILT = $(TARGET)/$(shell rustc --print host-tuple)/release
 RELEASE = $(TARGET)/release
-SHARE = $(DESTDIR)$(PREFIX)/share
-UNITS = $(DESTDIR)$(PREFIX)/lib/systemd/system
 
 # Tests by what they need: `ctr_*` any containerd, `docker_*` Docker, `containerd17_*` and
 # `containerd2_*` that version of containerd or a later one.
@@ -33,7 +31,7 @@ VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
 ROUNDS ?= 1000
 SEED ?=
 
-export PORT
+export PORT PREFIX DESTDIR
 
 help: ## List the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -122,11 +120,15 @@ test-32-bit: build ## Test the back end of 32-bit machines: the engine, translat
 test-templates: build ## Build today's Vite templates as images, and compare their pages with Node's
 	node scripts/compare-templates.mjs
 
+test-packages: build ## Test install.sh and the Debian package in Debian 12, 13 and forky, as root
+	scripts/setup.sh containerd debian
+	scripts/test-packages.sh $(RELEASE)
+
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	shellcheck --external-sources scripts/*.sh k8s/overlays/installer/install.sh .ci/run
+	shellcheck --external-sources scripts/*.sh packaging/install.sh packaging/debian/p* k8s/overlays/installer/install.sh .ci/run
 	npm --prefix images/site run lint
 	scripts/deny.sh
 
@@ -138,26 +140,14 @@ bench: image ## Measure side by side with peers, into bench/results
 	scripts/bench-components.sh
 	node scripts/site-figures.mjs
 
-dist: build ## Build the static tarballs for every kind of board into target/dist
+dist: build ## Build static tarballs and Debian packages for every kind of board into target/dist
 	scripts/setup.sh dist
 	scripts/dist.sh amd64 arm64 armv7 armv6
 
 install: ## Install binaries, man pages, shell completions and systemd units below PREFIX (/usr/local)
-	install -d "$(DESTDIR)$(PREFIX)/bin" "$(UNITS)" "$(SHARE)/man/man1" "$(SHARE)/bash-completion/completions" \
-	  "$(SHARE)/zsh/site-functions" "$(SHARE)/fish/vendor_completions.d"
-	install -m 755 $(RELEASE)/containerd-shim-ssr-v1 "$(DESTDIR)$(PREFIX)/bin"
-	ln -sf containerd-shim-ssr-v1 "$(DESTDIR)$(PREFIX)/bin/ssr"
-	$(RELEASE)/ssr man --dir "$(SHARE)/man/man1"
-	$(RELEASE)/ssr completions bash >"$(SHARE)/bash-completion/completions/ssr"
-	$(RELEASE)/ssr completions zsh >"$(SHARE)/zsh/site-functions/_ssr"
-	$(RELEASE)/ssr completions fish >"$(SHARE)/fish/vendor_completions.d/ssr.fish"
-	install -m 644 packaging/systemd/ssr@.service packaging/systemd/ssr@.socket "$(UNITS)"
-	sed -i 's,/usr/local/bin/,$(PREFIX)/bin/,' "$(UNITS)/ssr@.service"
+	scripts/make-install.sh $(RELEASE)
 
 uninstall: ## Remove what install has put there
-	rm -f "$(DESTDIR)$(PREFIX)/bin/containerd-shim-ssr-v1" "$(DESTDIR)$(PREFIX)/bin/ssr" \
-	  "$(SHARE)/man/man1/ssr.1" "$(SHARE)"/man/man1/ssr-*.1 "$(SHARE)/bash-completion/completions/ssr" \
-	  "$(SHARE)/zsh/site-functions/_ssr" "$(SHARE)/fish/vendor_completions.d/ssr.fish" \
-	  "$(UNITS)/ssr@.service" "$(UNITS)/ssr@.socket"
+	scripts/make-install.sh $(RELEASE) --uninstall
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit soak soak-clock test-browser test-templates lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit test-packages soak soak-clock test-browser test-templates lint bench dist install uninstall

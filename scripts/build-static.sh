@@ -11,18 +11,7 @@ cd "$(dirname "$0")/.."
 arch=$1
 
 say() { echo "build: $*" >&2; }
-case $arch in
-  amd64) target=x86_64-unknown-linux-musl ;;
-  arm64) target=aarch64-unknown-linux-musl ;;
-  armv7) target=armv7-unknown-linux-musleabihf ;;
-  # Of every 32-bit Raspberry Pi, the first one included.
-  armv6) target=arm-unknown-linux-musleabihf ;;
-  i686) target=i686-unknown-linux-musl ;;
-  *)
-    say "unknown architecture $arch: amd64, arm64, armv7, armv6 or i686"
-    exit 1
-    ;;
-esac
+target=$(scripts/static-target.sh "$arch")
 zig=$(scripts/zig-path.sh)
 build_dir=target/dist-build
 args=() flags="-C relocation-model=static"

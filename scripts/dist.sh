@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
-# Builds tarballs of the static program into target/dist and runs it, under qemu where the
-# processor is another one:
+# Builds the static program and runs it, under qemu where the processor is another one, and packs it
+# into target/dist:
 #
 #   scripts/dist.sh amd64|arm64|armv7|armv6...
+#   scripts/dist.sh --built DIRECTORY ARCH       packs the program in DIRECTORY, under its two names
 #
-# target/dist/containerd-shim-ssr-VERSION-linux-ARCH.tar.gz holds the program under its two
-# names, the licence, the README, and systemd units for a site without a container engine.
-# containerd-shim-ssr-v1-linux-ARCH.tar.gz beside it holds the shim's name and nothing else, as
-# runtime-class-manager wants it.
+# containerd-shim-ssr-VERSION-linux-ARCH.tar.gz   what is installed, and install.sh, which does that
+# containerd-shim-ssr_VERSION_ARCH.deb            the same as a Debian package
+# containerd-shim-ssr-VERSION-linux-ARCH.cdx.json what it is made of, as CycloneDX
+# containerd-shim-ssr-v1-linux-ARCH.tar.gz        the shim and nothing else, for runtime-class-manager
+# SHA256SUMS                                      of all of these
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +21,8 @@ die() {
 
 # What check works in, and the server that it has started.
 work='' server=''
+# A line for each architecture.
+sizes=()
 version=$(scripts/version.sh)
 build_dir=target/dist-build
 dist_dir=target/dist
@@ -72,8 +76,8 @@ serves() {
 
 # reproduce_linked_engines ARCH: whether the engines, translated and compiled once more, have the same bytes.
 reproduce_linked_engines() {
-  local target=arm-unknown-linux-musleabihf first
-  [[ $1 != armv7 ]] || target=armv7-unknown-linux-musleabihf
+  local target first
+  target=$(scripts/static-target.sh "$1")
   first=$(mktemp -d)
   cp "target/linked-engines/$target/"{libssr_engines.a,engines.rs} "$first"
   rm -r "target/linked-engines/$target"
@@ -88,29 +92,46 @@ reproduce_linked_engines() {
 
 pack() {
   local arch=$1 directory=$2 name=containerd-shim-ssr-$version-linux-$1
-  local stage=$build_dir/stage/$name
-  rm -rf "$stage"
-  mkdir -p "$stage" "$dist_dir"
-  cp --no-dereference "$directory/containerd-shim-ssr-v1" "$directory/ssr" "$stage"
-  install -m 644 LICENSE README.md packaging/systemd/ssr@.service packaging/systemd/ssr@.socket "$stage"
+  local stage=$build_dir/stage/$name deb
+  scripts/stage.sh target/release/ssr "$directory" "$stage"
+  mkdir -p "$dist_dir"
   archive "$name" "$build_dir/stage" "$name"
-  archive "containerd-shim-ssr-v1-linux-$arch" "$stage" containerd-shim-ssr-v1
+  archive "containerd-shim-ssr-v1-linux-$arch" "$stage/bin" containerd-shim-ssr-v1
+  deb=$(scripts/deb.sh "$arch" "$stage" "$dist_dir")
+  scripts/sbom.sh "$arch" "$dist_dir/$name.cdx.json"
+  sizes+=("$arch: program $(kib "$directory/containerd-shim-ssr-v1"), tarball $(kib "$dist_dir/$name.tar.gz"), package $(kib "$deb")")
 }
 
 # archive NAME DIRECTORY FILE: packs a file or directory that is in the directory.
 archive() {
-  # The same bytes for the same files: sorted, without times and owners.
-  tar --create --sort=name --mtime="@${SOURCE_DATE_EPOCH:-0}" --owner=0 --group=0 --numeric-owner \
+  # The same bytes for the same files: sorted, all of one time, without owners.
+  tar --create --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
     --directory "$2" "$3" | gzip --no-name --best >"$dist_dir/$1.tar.gz"
-  say "$dist_dir/$1.tar.gz, $(($(stat -c %s "$dist_dir/$1.tar.gz") / 1024)) KiB"
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv7|armv6..."
+kib() { echo "$(($(stat --format=%s "$1") / 1024)) KiB"; }
+
+finish() {
+  (cd "$dist_dir" && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS.new)
+  mv "$dist_dir/SHA256SUMS.new" "$dist_dir/SHA256SUMS"
+  for line in "${sizes[@]}"; do say "$line"; done
+  say "all in $dist_dir, with SHA256SUMS"
+}
+
+[[ $# -gt 0 ]] || die "usage: scripts/dist.sh amd64|arm64|armv7|armv6..., or scripts/dist.sh --built DIRECTORY ARCH"
 [[ -f target/engine/engine.wasm ]] || die "target/engine/engine.wasm is missing: run scripts/build-engine.sh first"
 [[ -x target/release/ssr ]] || die "target/release/ssr, which compiles engines, is missing: run make build first"
 for file in LICENSE README.md; do
   [[ -f $file ]] || die "$file is missing, which belongs into the tarball"
 done
+SOURCE_DATE_EPOCH=$(scripts/source-date.sh)
+if [[ $1 == --built ]]; then
+  [[ $# -eq 3 ]] || die "usage: scripts/dist.sh --built DIRECTORY ARCH"
+  machine "$3" >/dev/null
+  pack "$3" "$2"
+  finish
+  exit
+fi
 hello=$(scripts/hello-component.sh)
 for arch in "$@"; do
   machine=$(machine "$arch")
@@ -130,3 +151,4 @@ for arch in "$@"; do
   check "$machine" "$directory"
   pack "$arch" "$directory"
 done
+finish

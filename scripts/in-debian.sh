@@ -3,9 +3,10 @@
 # namespaces that end with the command. This repository is mounted writable at its
 # usual path:
 #
-#   scripts/in-debian.sh trixie|forky|forky-go COMMAND [ARGUMENT...]
+#   scripts/in-debian.sh bookworm|trixie|forky|forky-go|forky-lintian COMMAND [ARGUMENT...]
 #
-# forky-go is forky with Go, containerd's sources and what they import, and a registry.
+# bookworm has no Docker, because Debian 12's cannot run sites. forky-go is forky with Go,
+# containerd's sources and what they import, and a registry; forky-lintian with lintian.
 #
 # The release is kept unchanged in .cache/debian; whatever the command writes to it is
 # discarded. Neither engine is started: the tests start their own.
@@ -18,17 +19,21 @@ die() {
   exit 1
 }
 
-usage="usage: scripts/in-debian.sh trixie|forky|forky-go COMMAND [ARGUMENT...]"
+usage="usage: scripts/in-debian.sh bookworm|trixie|forky|forky-go|forky-lintian COMMAND [ARGUMENT...]"
 packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,dbus,docker-buildx,docker-cli
 packages+=,docker.io,iproute2,iptables,procps,runc,systemd
 release=${1:?$usage}
-suite=${release%-go}
+suite=${release%-*}
 root=$PWD/.cache/debian/$release
 # Those that debootstrap cannot install: it does not resolve all of their dependencies.
 more=()
-if [[ $release != "$suite" ]]; then
-  more=(docker-registry gcc golang-github-containerd-containerd-dev golang-go libc6-dev lsof openssl pkg-config)
-fi
+case $release in
+  bookworm) packages=${packages/docker-buildx,docker-cli,docker.io,/} ;;
+  trixie | forky) ;;
+  forky-go) more=(docker-registry gcc golang-github-containerd-containerd-dev golang-go libc6-dev lsof openssl pkg-config) ;;
+  forky-lintian) more=(lintian) ;;
+  *) die "$usage" ;;
+esac
 wanted=("$packages" "${more[@]}")
 
 # A release that was installed with other packages is installed again.
@@ -41,7 +46,7 @@ install_release() {
   local script=$suite
   [[ -e $scripts/$suite ]] || script=sid
   mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-  say "installing Debian $release with containerd and Docker into .cache (a few minutes, once)"
+  say "installing Debian $release with its container engines into .cache (a few minutes, once)"
   rm -rf "$partial" "$root"
   mkdir -p "$partial"
   debootstrap --variant=minbase "--include=$packages" "$suite" "$partial" "$mirror" "$scripts/$script" \
@@ -100,7 +105,6 @@ enter() {
 if [[ ${SSR_DEBIAN_RELEASE:-} == "$release" ]]; then
   enter "${@:2}"
 fi
-[[ $release == trixie || $release == forky || $release == forky-go ]] || die "$usage"
 [[ $# -gt 1 ]] || die "$usage"
 [[ $EUID -eq 0 ]] || die "run this as root: it creates namespaces and mounts"
 is_installed || install_release

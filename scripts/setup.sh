@@ -4,8 +4,8 @@
 #   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|manifests|kubernetes...
 #
 # Debian packages come from apt (as root, or through sudo), Rust targets from rustup,
-# npm packages from their lock files, zig and kubernetes-validate from PyPI into .cache, and
-# Kubernetes from Debian's sources of it, into .cache/kubernetes.
+# npm packages from their lock files, zig and kubernetes-validate from PyPI and cargo-cyclonedx from
+# crates.io into .cache, and Kubernetes from Debian's sources of it, into .cache/kubernetes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -112,7 +112,7 @@ unpack() {
 }
 
 dist() {
-  apt_packages make qemu-user-static binutils curl patch wabt
+  apt_packages make qemu-user-static binutils curl dpkg patch wabt
   rust_targets x86_64-unknown-linux-musl aarch64-unknown-linux-musl i686-unknown-linux-musl
   # What the standard library for 32-bit ARM is made of.
   rustup component list --installed | grep -qx rust-src || {
@@ -120,6 +120,7 @@ dist() {
     rustup --quiet component add rust-src
   }
   scripts/zig-path.sh >/dev/null
+  scripts/cyclonedx-path.sh >/dev/null
 }
 
 vm() {
