@@ -53,7 +53,7 @@ fn options_of_volume(containerd: &Containerd, pid: &str) -> Vec<(String, bool)> 
 
 #[test]
 fn what_is_mounted_below_a_recursively_read_only_volume_cannot_be_written_to_either() {
-    let containerd = Containerd::start_for_cri();
+    let containerd = Containerd::start_for_cri_that_asks_for_features();
     let cri = Cri::connect(&containerd);
     let volume = volume_with_mount(&containerd);
     let pod = cri.run_pod("read-only", &[]);
@@ -77,6 +77,8 @@ fn what_is_mounted_below_a_recursively_read_only_volume_cannot_be_written_to_eit
     let mounted = options_of_volume(&containerd, server.trim());
     assert!(mounted.len() == 2 && mounted.iter().all(|(_, read_only)| *read_only), "{mounted:?}");
     pod.stop();
+    let below = volume.join("below");
+    shell::run(&mut containerd.inside(["umount", below.to_str().expect("an ordinary path")])).success();
 }
 
 #[test]

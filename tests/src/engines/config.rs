@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::under_test;
+
 /// For `ctr`, in the format that every containerd since 1.6 reads.
 pub(super) fn for_ctr(dir: &Path) -> String {
     let dir = dir.display();
@@ -56,6 +58,14 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
 "#,
         cni = cni.display()
     )
+}
+
+/// For CRI, with our runtime as another path of runc's type.
+pub(super) fn for_cri_by_path(dir: &Path) -> String {
+    let shim = under_test::binaries().join("containerd-shim-ssr-v1");
+    let by_path =
+        format!("runtime_type = \"io.containerd.runc.v2\"\n  runtime_path = \"{}\"", shim.display());
+    for_cri(dir).replace("runtime_type = \"io.containerd.ssr.v1\"", &by_path)
 }
 
 /// For CRI, with the cgroup driver that is k3s's default.

@@ -76,6 +76,12 @@ impl Containerd {
         Self::start_with(config::for_cri, Some("k8s.io"), true, &[])
     }
 
+    /// The same, with the runtime named so that containerd 2.1 asks it for its features: it asks
+    /// runc's type alone, and by the path that leads to ours.
+    pub fn start_for_cri_that_asks_for_features() -> Self {
+        Self::start_with(config::for_cri_by_path, Some("k8s.io"), true, &[])
+    }
+
     /// Starts a containerd whose containers systemd can manage: that knows their processes
     /// by the ids of its own PID namespace. `ctr --runc-systemd-cgroup` works only with the
     /// runtime that is called `io.containerd.runc.v2`, so that is ours here.
