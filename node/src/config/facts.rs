@@ -6,6 +6,7 @@ use std::path::Path;
 use toml_edit::{Document, Item, TableLike};
 
 use crate::error::NodeError;
+use crate::shim::SHIM;
 
 /// The name of our runtime, which a RuntimeClass has as its handler.
 pub const RUNTIME: &str = "ssr";
@@ -47,7 +48,7 @@ pub const LOCAL_PULL: &str = "use_local_image_pull";
 /// A runtime's settings that ours takes over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeFacts {
-    /// `runtime_type`.
+    /// `runtime_type`; [`RUNTIME_TYPE`] if `runtime_path` leads to our shim, whatever the type is.
     pub runtime_type: Option<String>,
     /// `SystemdCgroup` of its options.
     pub systemd_cgroup: Option<bool>,
@@ -116,7 +117,13 @@ impl Facts {
                 item.and_then(Item::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
             };
             let facts = found.get_or_insert_default();
-            facts.runtime_type = facts.runtime_type.take().or_else(|| text(runtime.get("runtime_type")));
+            let kind = match text(runtime.get("runtime_path")) {
+                Some(path) if Path::new(&path).file_name().is_some_and(|file| file == SHIM) => {
+                    Some(RUNTIME_TYPE.to_owned())
+                }
+                _ => text(runtime.get("runtime_type")),
+            };
+            facts.runtime_type = facts.runtime_type.take().or(kind);
             facts.snapshotter = facts.snapshotter.take().or_else(|| text(runtime.get("snapshotter")));
             if let Some(options) = options {
                 let systemd = options.get("SystemdCgroup").and_then(Item::as_bool);
@@ -232,6 +239,20 @@ mod tests {
             "[plugins.cri.containerd]\ndefault_runtime_name = 'x'\nruntimes.x.options.SystemdCgroup = true\n";
         assert_eq!(facts(other).neighbour().systemd_cgroup, Some(true));
         assert_eq!(facts("").neighbour(), RuntimeFacts::default());
+    }
+
+    #[test]
+    fn a_path_to_our_shim_is_our_runtime_whatever_type_it_is_given() {
+        let kind = |path: &str| {
+            let table = "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.ssr]";
+            let runtime = format!(
+                "version = 3\n{table}\nruntime_type = 'io.containerd.runc.v2'\nruntime_path = '{path}'"
+            );
+            facts(&runtime).runtime(RUNTIME).unwrap().runtime_type.unwrap()
+        };
+        assert_eq!(kind("/usr/local/bin/containerd-shim-ssr-v1"), RUNTIME_TYPE);
+        assert_eq!(kind("/usr/bin/crun"), "io.containerd.runc.v2");
+        assert_eq!(kind(""), "io.containerd.runc.v2");
     }
 
     #[test]
