@@ -139,6 +139,7 @@ mount -t devtmpfs dev /dev
 for module in ${modules[*]}; do
   if [ -e /modules/\$module.ko ]; then insmod /modules/\$module.ko; fi
 done
+# A card takes its time.
 for second in 1 2 3 4 5 6 7 8 9 10; do [ -b $disk ] || sleep 1; done
 mount -t ext4 $disk /root || { dmesg | tail -n 30; poweroff -f; }
 exec switch_root /root /sbin/init
@@ -151,7 +152,7 @@ INIT
 make_root() {
   local directory=$1
   cp -a "$system" "$directory"
-  mkdir -p "$directory"/{dev,etc/containerd,proc,root,run,sys,tmp,usr/local/bin,var/lib}
+  mkdir -p "$directory"/{dev,etc/containerd,proc,root,run,sys,tmp,usr/local/bin,var/{cache,lib,log}}
   cp -a "$files" "$directory/files"
   ln -s ../bin/busybox "$directory/sbin/init"
   cat >"$directory/etc/rc" <<RC
@@ -187,7 +188,7 @@ INITTAB
   cat >"$directory/etc/with-path" <<'SH'
 #!/bin/busybox sh
 export PATH=/files/bin:/usr/local/bin:/usr/bin:/usr/sbin HOME=/root
-case $1 in containerd) exec containerd >>/var/log-containerd 2>&1 ;; esac
+case $1 in containerd) exec containerd >>/var/log/containerd.log 2>&1 ;; esac
 exec "$@"
 SH
   if [[ -n $session ]]; then
