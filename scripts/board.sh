@@ -147,6 +147,7 @@ done
 # A card takes its time.
 for second in 1 2 3 4 5 6 7 8 9 10; do [ -b $disk ] || sleep 1; done
 mount -t ext4 $disk /root || { dmesg | tail -n 30; poweroff -f; }
+mount --move /dev /root/dev
 exec switch_root /root /sbin/init
 INIT
   chmod +x "$directory/init"
@@ -166,7 +167,6 @@ make_root() {
 export PATH=/usr/local/bin:/usr/bin:/usr/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
-mount -t devtmpfs dev /dev
 mount -t tmpfs tmpfs /run
 mount -t tmpfs tmpfs /tmp
 mkdir -p /dev/pts /dev/shm
