@@ -27,6 +27,10 @@ tests-of = $(patsubst $(1)/tests/%.rs,--test %,$(wildcard $(1)/tests/*.rs))
 # On so slow a machine ctr itself loses the end of an input that arrives before the process.
 VM_SKIPS = --skip a_program_is_executed_in_a_linux_container
 
+# Of `make test-boards`, each with a program that scripts/dist.sh has built for it: arm64-16k runs
+# that of arm64.
+BOARDS ?= arm64 arm64-16k armv7 armv6
+
 # Of `make soak`: a run prints its seed, and SEED repeats it.
 ROUNDS ?= 1000
 SEED ?=
@@ -117,6 +121,11 @@ test-32-bit: build ## Test the back end of 32-bit machines: the engine, translat
 	scripts/test-linked.sh
 	scripts/test-32-bit.sh
 
+test-boards: image ## Run sites on emulated boards of 512 MB, as root (BOARDS=arm64; needs scripts/dist.sh arm64 first)
+	scripts/setup.sh boards
+	@set -e; for board in $(BOARDS); do \
+	  echo "test-boards: $$board"; SSR_BOARD=$$board $(E2E) --test boards -- --test-threads 1 --nocapture; done
+
 test-templates: build ## Build today's Vite templates as images, and compare their pages with Node's
 	node scripts/compare-templates.mjs
 
@@ -150,4 +159,4 @@ install: ## Install binaries, man pages, shell completions and systemd units bel
 uninstall: ## Remove what install has put there
 	scripts/make-install.sh $(RELEASE) --uninstall
 
-.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit test-packages soak soak-clock test-browser test-templates lint bench dist install uninstall
+.PHONY: help build image demo demo-stop test test-fast test-e2e test-matrix test-systemd test-community test-kubernetes test-modules test-32-bit test-packages test-boards soak soak-clock test-browser test-templates lint bench dist install uninstall

@@ -6,7 +6,7 @@
 #   scripts/debian-apt.sh DIRECTORY SUITE source --download-only PACKAGE...
 #
 # apt verifies what it downloads. The lists stay in DIRECTORY/apt, for the next call.
-# DEBIAN_MIRROR names another mirror.
+# DEBIAN_MIRROR names another mirror, DEBIAN_ARCHITECTURE another architecture.
 set -euo pipefail
 
 directory=$(realpath "$1") suite=$2
@@ -17,6 +17,9 @@ keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 options=(-qq -o "Dir::Etc::SourceList=$lists/sources.list" -o Dir::Etc::SourceParts=/dev/null
   -o "Dir::State::Lists=$lists/lists" -o "Dir::State::status=$lists/status" -o "Dir::Cache=$lists"
   -o Acquire::Check-Valid-Until=false -o Acquire::Languages=none -o APT::Sandbox::User=root)
+if [[ -n ${DEBIAN_ARCHITECTURE:-} ]]; then
+  options+=(-o "APT::Architecture=$DEBIAN_ARCHITECTURE" -o "APT::Architectures=$DEBIAN_ARCHITECTURE")
+fi
 
 if [[ ! -e $lists/updated ]]; then
   if [[ ! -e $keyring ]]; then

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the given purposes need and this machine lacks:
 #
-#   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|manifests|kubernetes...
+#   scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|boards|manifests|kubernetes...
 #
 # Debian packages come from apt (as root, or through sudo), Rust targets from rustup,
 # npm packages from their lock files, zig and kubernetes-validate from PyPI and cargo-cyclonedx from
@@ -127,6 +127,26 @@ vm() {
   apt_packages qemu-system-x86 busybox-static cpio
 }
 
+# What scripts/board.sh boots boards with. Debian 12's emulator does not boot a Pi Zero reliably: it
+# gets a newer one, beside its own, whose libraries that uses.
+boards() {
+  command -v node >/dev/null || die "node is missing: install Node 20 or newer"
+  apt_packages qemu-system-arm cpio e2fsprogs util-linux xz-utils debian-archive-keyring
+  local directory=.cache/boards/qemu package
+  [[ $(qemu-system-arm --version) =~ version\ ([0-9]+) ]] || die "qemu-system-arm does not tell its version"
+  if ((BASH_REMATCH[1] >= 10)) || [[ -d $directory ]]; then return; fi
+  say "unpacking qemu of bookworm-backports into $directory (apt)"
+  rm -rf "$directory.partial"
+  mkdir -p "$directory.partial"
+  scripts/debian-apt.sh "$directory.partial" bookworm-backports download qemu-system-arm qemu-system-common qemu-system-data
+  for package in "$directory.partial"/*.deb; do
+    dpkg-deb --extract "$package" "$directory.partial"
+    rm "$package"
+  done
+  rm -r "$directory.partial/apt"
+  mv "$directory.partial" "$directory"
+}
+
 debian() {
   apt_packages debootstrap debian-archive-keyring util-linux mount procps
 }
@@ -156,10 +176,10 @@ npm_packages() {
   done
 }
 
-[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|manifests|kubernetes..."
+[[ $# -gt 0 ]] || die "usage: scripts/setup.sh build|containerd|lint|browser|bench|registry|dist|debian|vm|boards|manifests|kubernetes..."
 for purpose in "$@"; do
   case $purpose in
-    build | containerd | lint | browser | bench | registry | dist | debian | vm | manifests | kubernetes) "$purpose" ;;
-    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, registry, dist, debian, vm, manifests, kubernetes" ;;
+    build | containerd | lint | browser | bench | registry | dist | debian | vm | boards | manifests | kubernetes) "$purpose" ;;
+    *) die "unknown purpose $purpose: one of build, containerd, lint, browser, bench, registry, dist, debian, vm, boards, manifests, kubernetes" ;;
   esac
 done

@@ -16,5 +16,5 @@ pub mod shell;
 pub mod under_test;
 
 pub use containers::{Container, Exited};
-pub use engines::{Containerd, Docker, Kubernetes, Registry, cri};
+pub use engines::{Board, Containerd, Docker, Kubernetes, Registry, board, cri};
 pub use images::{Image, built_module, compiled_program, foreign_module, foreign_modules};

@@ -1,6 +1,7 @@
 //! Private engines: containerd, containerd with Docker, containerd as a kubelet sees it,
-//! and a node of Kubernetes; and a registry that they pull from.
+//! a node of Kubernetes, and a board of another processor; and a registry that they pull from.
 
+pub mod board;
 pub mod cri;
 
 mod config;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 
+pub use board::Board;
 pub use containerd::Containerd;
 pub use docker::{Docker, Named};
 pub use kubernetes::{Kubernetes, Lost, Traffic};
