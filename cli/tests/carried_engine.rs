@@ -45,29 +45,28 @@ fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
     assert!(fs::read(dir.join("with/ssr")).unwrap() == fs::read(dir.join("none/ssr")).unwrap());
 }
 
-/// The module with one more type, behind those that it has.
-fn one_more_type(module: &[u8]) -> Vec<u8> {
-    let mut changed = wasm_encoder::Module::new();
-    for payload in wasmparser::Parser::new(0).parse_all(module) {
-        let Some((id, range)) = payload.unwrap().as_section() else { continue };
-        let mut content = module[range].to_vec();
-        if id == wasm_encoder::SectionId::Type as u8 {
-            let mut reader = wasmparser::BinaryReader::new(&content, 0);
-            let mut types = Vec::new();
-            (reader.read_var_u32().unwrap() + 1).encode(&mut types);
-            let rest = &content[reader.original_position()..];
-            content = [&types[..], rest, &[0x60, 0, 0]].concat();
-        }
-        changed.section(&wasm_encoder::RawSection { id, data: &content });
-    }
-    changed.finish()
-}
-
 #[test]
 fn a_site_of_an_earlier_release_runs_on_the_engine_of_that_release() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path();
     build(dir, "export const render = () => '<p>hello';");
+    // The module with one more type, behind those that it has.
+    let one_more_type = |module: &[u8]| {
+        let mut changed = wasm_encoder::Module::new();
+        for payload in wasmparser::Parser::new(0).parse_all(module) {
+            let Some((id, range)) = payload.unwrap().as_section() else { continue };
+            let mut content = module[range].to_vec();
+            if id == wasm_encoder::SectionId::Type as u8 {
+                let mut reader = wasmparser::BinaryReader::new(&content, 0);
+                let mut types = Vec::new();
+                (reader.read_var_u32().unwrap() + 1).encode(&mut types);
+                let rest = &content[reader.original_position()..];
+                content = [&types[..], rest, &[0x60, 0, 0]].concat();
+            }
+            changed.section(&wasm_encoder::RawSection { id, data: &content });
+        }
+        changed.finish()
+    };
     // The other release's engine has one type more. So has a site that it would have made.
     fs::write(dir.join("earlier.wasm"), one_more_type(&fs::read(ENGINE).unwrap())).unwrap();
     let program = binary();

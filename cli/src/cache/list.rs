@@ -99,8 +99,7 @@ fn users(entry: &Listed) -> String {
 
 /// Why a file would not be used; `None` if it would.
 fn state(entry: &Listed) -> Option<&'static str> {
-    let checked =
-        File::open(&entry.path).map_err(Unusable::from).and_then(|mut file| entry::check(&mut file));
+    let checked = File::open(&entry.path).map_err(Unusable::from).and_then(|file| entry::check(&file));
     match checked {
         Ok(metadata) if metadata.key.module != digest(entry) => Some("damaged"),
         Ok(metadata) if !metadata.is_current() => Some("another version"),
