@@ -112,7 +112,7 @@ archive() {
 kib() { echo "$(($(stat --format=%s "$1") / 1024)) KiB"; }
 
 finish() {
-  (cd "$dist_dir" && find . -type f ! -name SHA256SUMS -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS.new)
+  (cd "$dist_dir" && find . -type f ! -name 'SHA256SUMS*' -printf '%P\n' | LC_ALL=C sort | xargs -d '\n' sha256sum >SHA256SUMS.new)
   mv "$dist_dir/SHA256SUMS.new" "$dist_dir/SHA256SUMS"
   for line in "${sizes[@]}"; do say "$line"; done
   say "all in $dist_dir, with SHA256SUMS"
