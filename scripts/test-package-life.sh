@@ -20,11 +20,11 @@ name="containerd-shim-ssr"
 # The last is systemd's.
 mkdir -p "$HOME" /etc/containerd /var/cache/private
 
-# Without what is no part of the root, and dpkg's own records.
+# Without what is no part of the root, dpkg's own records, and what containerd makes for itself.
 all_files() {
-  find / \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /work -o -path "${PWD%/}" \
-    -o -path /var/lib/dpkg -o -path /var/log -o -path /var/lib/containerd/io.containerd.\*.v1.\* -o -path /opt/containerd \
-    -o -path /var/lib/containerd/tmpmounts \) -prune -o -print | sort
+  find / \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path "${PWD%/}" \
+    -o -path /var/lib/dpkg -o -path /var/log -o -path /etc/cni -o -path /opt/containerd \
+    -o -path '/var/lib/containerd/*' ! -path '/var/lib/containerd/io.containerd.ssr.v1*' \) -prune -o -print | sort
 }
 
 version() { dpkg-query --show --showformat '${Version}' "$name"; }
@@ -58,7 +58,7 @@ containerd-shim-ssr-v1 -v >/dev/null
 dpkg --verify "$name" | tee /tmp/verify.log
 [[ ! -s /tmp/verify.log ]] || die "files differ from the package's sums"
 for unit in ssr@blog.service ssr@blog.socket; do
-  systemd-analyze verify "$unit" 2>/tmp/units.log || die "systemd does not accept $unit"
+  systemd-analyze verify --man=no "$unit" 2>/tmp/units.log || die "systemd does not accept $unit"
 done
 [[ -z $(find /etc -name 'ssr@*') ]] || die "the package enables units"
 
