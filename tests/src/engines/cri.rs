@@ -208,9 +208,7 @@ impl Pod<'_> {
 
     /// Creates and starts a container.
     pub fn start(&self, image: &Image, spec: &Spec) -> PodContainer<'_> {
-        let container = self.create(image, spec).unwrap_or_else(|status| panic!("{status}"));
-        container.start().unwrap_or_else(|status| panic!("{status}"));
-        container
+        self.start_pulled(image.name(), spec)
     }
 
     /// Creates a container.
