@@ -66,7 +66,7 @@ fn what_is_mounted_below_a_recursively_read_only_volume_cannot_be_written_to_eit
     assert_eq!((answer.status, answer.body.as_str()), (200, "of the volume"));
     let sidecar = Spec {
         name: "sidecar",
-        command: &["sh", "-c", "touch /volume/x /volume/below/x; echo tried; exec sleep 1000"],
+        command: &["sh", "-c", "exec 2>&1; touch /volume/x /volume/below/x; echo tried; exec sleep 1000"],
         ..spec
     };
     let sidecar = pod.start(containerd.linux_image(), &sidecar);
