@@ -133,6 +133,10 @@ test-packages: build ## Test install.sh and the Debian package in Debian 12, 13 
 	scripts/setup.sh containerd debian
 	scripts/test-packages.sh $(RELEASE)
 
+test-guides: build ## Follow the guides in docs on an emulated machine with systemd, containerd and Docker, as root
+	scripts/setup.sh debian vm
+	scripts/test-guides.sh $(RELEASE)
+
 lint: ## Check format and style
 	scripts/setup.sh lint
 	cargo fmt --all --check

@@ -2,13 +2,13 @@
 # Builds the program, static, at a fixed address as .cargo/config.toml has it for this machine, and
 # prints its path:
 #
-#   scripts/build-static.sh amd64|arm64|armv7|armv6|i686
+#   [PROFILE=dist] scripts/build-static.sh amd64|arm64|armv7|armv6|i686
 #
 # Programs for 32-bit machines have the engines linked in; i686 is for tests of that. A directory of
 # its own, so that other builds need not wait for this one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-arch=$1
+arch=$1 profile=${PROFILE:-dist}
 
 say() { echo "build: $*" >&2; }
 target=$(scripts/static-target.sh "$arch")
@@ -30,7 +30,7 @@ if [[ $arch == armv* ]]; then
 fi
 LIBSECCOMP_LIB_PATH=$(scripts/libseccomp.sh "${target%%-*}")
 export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH
-say "compiling for $arch (several minutes)"
+say "compiling for $arch with the profile $profile (several minutes)"
 RUSTFLAGS=$flags PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
-  cargo zigbuild --quiet --profile dist --target "$target" --target-dir "$build_dir" --package ssr-cli "${args[@]}"
-echo "$PWD/$build_dir/$target/dist/ssr"
+  cargo zigbuild --quiet --profile "$profile" --target "$target" --target-dir "$build_dir" --package ssr-cli "${args[@]}"
+echo "$PWD/$build_dir/$target/$profile/ssr"

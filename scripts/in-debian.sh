@@ -20,8 +20,8 @@ die() {
 }
 
 usage="usage: scripts/in-debian.sh bookworm|trixie|forky|forky-go|forky-lintian COMMAND [ARGUMENT...]"
-packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,dbus,docker-buildx,docker-cli
-packages+=,docker.io,iproute2,iptables,procps,runc,systemd
+packages=busybox-static,ca-certificates,containerd,containernetworking-plugins,curl,dbus,docker-buildx,docker-cli
+packages+=,docker.io,iproute2,iptables,kmod,procps,runc,sudo,systemd
 release=${1:?$usage}
 suite=${release%-*}
 root=$PWD/.cache/debian/$release

@@ -16,9 +16,9 @@ die() {
 
 target=$(scripts/static-target.sh "$arch")
 cyclonedx=$(scripts/cyclonedx-path.sh)
-# Debian's source package, by which build-static.sh has built it.
-seccomp=$(find .cache/libseccomp/source -name 'libseccomp_*.dsc' 2>/dev/null) || true
-[[ -n $seccomp ]] || die "libseccomp's source is missing: run scripts/build-static.sh $arch first"
+# Debian's source package, of which it is built.
+scripts/libseccomp.sh "${target%%-*}" >/dev/null
+seccomp=$(find .cache/libseccomp/source -name 'libseccomp_*.dsc')
 seccomp=$(basename "$seccomp" .dsc)
 SOURCE_DATE_EPOCH=$(scripts/source-date.sh)
 export SOURCE_DATE_EPOCH

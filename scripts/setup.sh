@@ -124,7 +124,7 @@ dist() {
 }
 
 vm() {
-  apt_packages qemu-system-x86 busybox-static cpio
+  apt_packages qemu-system-x86 busybox-static cpio kmod
 }
 
 # What scripts/board.sh boots boards with. Debian 12's emulator does not boot a Pi Zero reliably: it

@@ -3,10 +3,11 @@
 # release with a current containerd. This repository is mounted at its usual path. For
 # tests that a host with cgroup v1 cannot run:
 #
-#   scripts/vm.sh [--systemd] COMMAND [ARGUMENT...]
+#   scripts/vm.sh [--systemd|--engines] COMMAND [ARGUMENT...]
 #
 # The first process is a shell that runs the command; with --systemd it is systemd, as on
-# an installed machine, and the command is a service.
+# an installed machine, and the command is a service. With --engines, the release's containerd
+# and Docker run, too, as services.
 #
 # The machine is emulated, and about ten times slower than the host.
 set -euo pipefail
@@ -18,12 +19,13 @@ die() {
   exit 1
 }
 
-init=shell
-if [[ ${1:-} == --systemd ]]; then
-  init=systemd
-  shift
-fi
-[[ $# -gt 0 ]] || die "usage: scripts/vm.sh [--systemd] COMMAND [ARGUMENT...]"
+init=shell engines=''
+case ${1:-} in
+  --systemd) init=systemd ;;
+  --engines) init=systemd engines=yes ;;
+esac
+[[ $init == shell ]] || shift
+[[ $# -gt 0 ]] || die "usage: scripts/vm.sh [--systemd|--engines] COMMAND [ARGUMENT...]"
 [[ $(uname -m) == x86_64 ]] || die "the virtual machine is x86-64 and runs binaries of the host: this host is $(uname -m)"
 [[ $EUID -eq 0 ]] || die "run this as root: it reads a Debian root filesystem"
 command -v qemu-system-x86_64 >/dev/null || die "qemu is missing: run scripts/setup.sh vm"
@@ -45,6 +47,14 @@ get_kernel() {
   (cd "$partial" && apt-get -qq -o APT::Sandbox::User=root download "$package" && dpkg-deb -x ./*.deb .) >&2
   rm "$partial"/*.deb
   mv "$partial" "$kernel"
+}
+
+# Lists the modules' dependencies, as installing the kernel does.
+describe_modules() {
+  local version
+  for version in "$kernel"/lib/modules/*; do
+    [[ -e $version/modules.dep ]] || depmod --basedir "$kernel" "$(basename "$version")"
+  done
 }
 
 # make_initramfs DIRECTORY: the initial root filesystem. It mounts the others and
@@ -103,7 +113,9 @@ make_systemd_init() {
 exec /lib/systemd/systemd --unit=session.service --show-status=no --log-target=null
 INIT
   mkdir -p "$units"
-  for unit in containerd docker systemd-{firstboot,journald,journal-flush,udevd,udev-trigger,tpm2-setup-early}; do
+  [[ -n $engines ]] || ln -s /dev/null "$units/containerd.service"
+  [[ -n $engines ]] || ln -s /dev/null "$units/docker.service"
+  for unit in systemd-{firstboot,journald,journal-flush,udevd,udev-trigger,tpm2-setup-early}; do
     ln -s /dev/null "$units/$unit.service"
   done
   for unit in {systemd-journald{,-dev-log,-audit},systemd-udevd-{control,kernel,varlink},docker}.socket \
@@ -144,6 +156,11 @@ SESSION
     # After the file systems above, one of which the repository may lie below.
     printf 'mkdir -p %q && mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose repository %q\n' "$PWD" "$PWD"
     printf 'cd %q\nexport SSR_DEBIAN_RELEASE=%q SSR_TEST_RUNTIME=%q\n' "$PWD" "$release" "${SSR_TEST_RUNTIME:-io.containerd.ssr.v1}"
+    if [[ -n $engines ]]; then
+      # Docker loads what its network needs.
+      printf 'ln -sfn %q /usr/lib/modules\n' "$kernel/lib/modules"
+      echo 'systemctl start containerd docker'
+    fi
     printf '%q ' "$@"
     printf '\necho $? >/exchange/code\nsync\nbusybox poweroff -f\n'
   } >>"$session"
@@ -151,6 +168,7 @@ SESSION
 
 scripts/in-debian.sh "$release" true
 [[ -d $kernel ]] || get_kernel
+[[ -z $engines ]] || describe_modules
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/exchange"

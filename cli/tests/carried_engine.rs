@@ -46,6 +46,24 @@ fn a_program_carries_an_engine_and_tells_which_sites_are_of_it() {
 }
 
 #[test]
+fn an_engine_for_another_processor_has_the_same_bytes_whenever_it_is_compiled() {
+    let directory = tempfile::tempdir().unwrap();
+    let dir = directory.path();
+    // Of a program only its header counts, with the number that ELF has for arm64.
+    let mut program = b"\x7fELF".to_vec();
+    program.resize(64, 0);
+    program[18] = 183;
+    fs::write(dir.join("program"), &program).unwrap();
+    for output in ["first", "second"] {
+        let engine = format!("1.2.3={ENGINE}");
+        stdout(&ssr(dir, &["engine", "attach", "program", "--engine", &engine, "-o", output]));
+    }
+    let first = fs::read(dir.join("first")).unwrap();
+    assert!(first.starts_with(&program) && first.len() > 1 << 20, "{} bytes", first.len());
+    assert!(first == fs::read(dir.join("second")).unwrap());
+}
+
+#[test]
 fn a_site_of_an_earlier_release_runs_on_the_engine_of_that_release() {
     let directory = tempfile::tempdir().unwrap();
     let dir = directory.path();

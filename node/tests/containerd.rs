@@ -61,6 +61,41 @@ fn the_default_files_of_every_version_get_the_runtime_and_are_put_back() {
 }
 
 #[test]
+fn containerd_2_starts_the_shim_by_its_path_and_so_tells_a_kubelet_what_it_can_do() {
+    let by_path = |text: &str, plugin: &str| {
+        let document = Document::parse(text.to_owned()).unwrap();
+        let ssr = &document["plugins"][plugin]["containerd"]["runtimes"]["ssr"];
+        assert_eq!(ssr["runtime_type"].as_str(), Some("io.containerd.runc.v2"), "{text}");
+        ssr["runtime_path"].as_str().unwrap().to_owned()
+    };
+    for (version, name, path, plugin) in [
+        ((2, 0, 5), "containerd-2.1-default.toml", MAIN, V3),
+        ((2, 1, 9), "containerd-debian.toml", MAIN, V2),
+        ((2, 2, 0), "containerd-2.2-main.toml", DROP_IN, V3),
+    ] {
+        let node = containerd(version, &fixture(name)).file("/usr/local/bin/containerd-shim-ssr-v1", "");
+        let (_, text) = node.round_trip(path);
+        assert_eq!(by_path(&text, plugin), "/usr/local/bin/containerd-shim-ssr-v1", "{name}");
+    }
+    let node = containerd((1, 7, 24), "version = 2\n").file("/usr/bin/containerd-shim-ssr-v1", "");
+    assert_eq!(runtime(&node.round_trip(MAIN).1, V2).0, "io.containerd.ssr.v1");
+}
+
+#[test]
+fn the_path_follows_the_shim_to_another_directory() {
+    let node = containerd((2, 1, 9), "version = 3\n").file("/usr/local/bin/containerd-shim-ssr-v1", "");
+    node.install();
+    fs::remove_file(node.at("/usr/local/bin/containerd-shim-ssr-v1")).unwrap();
+    let node = node.file("/usr/bin/containerd-shim-ssr-v1", "");
+    node.install();
+    assert!(
+        node.read(MAIN).contains("runtime_path = \"/usr/bin/containerd-shim-ssr-v1\""),
+        "{}",
+        node.read(MAIN)
+    );
+}
+
+#[test]
 fn an_imported_directory_gets_a_file_and_the_main_one_stays() {
     let main = fixture("containerd-2.2-main.toml");
     let node = containerd((2, 2, 0), &main);

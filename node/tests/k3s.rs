@@ -43,6 +43,19 @@ fn the_template_of_the_version_is_made_and_removed() {
 }
 
 #[test]
+fn the_template_of_containerd_2_starts_the_shim_by_its_path() {
+    for (version, number, by_path) in [((1, 7, 23), 2, false), ((2, 1, 5), 3, true)] {
+        let node = Node::new().with(Engine::K3s, version).file("/usr/local/bin/containerd-shim-ssr-v1", "");
+        let (_, text) = node.round_trip(&template(number));
+        assert_eq!(
+            text.contains("runtime_path = \"/usr/local/bin/containerd-shim-ssr-v1\""),
+            by_path,
+            "{text}"
+        );
+    }
+}
+
+#[test]
 fn a_template_of_the_persons_own_is_added_to_once() {
     let own = format!("{BASE}\n[plugins.'io.containerd.cri.v1.runtime'.cdi]\n  enable = true");
     let node = k3s((2, 1, 5), &fixture("k3s-containerd-2.toml")).file(&template(3), &own);

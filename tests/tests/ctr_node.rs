@@ -45,6 +45,14 @@ impl Node {
         shell::run(Command::new("containerd").args(args)).success().stdout
     }
 
+    /// The row of `ssr node check --json` with the subject.
+    fn check(&self, subject: &str) -> serde_json::Value {
+        let output = self.ssr(&["check", "--json"]);
+        let rows: Vec<serde_json::Value> = serde_json::from_str(&output.stdout).expect("JSON");
+        let row = rows.into_iter().find(|row| row["subject"] == subject);
+        row.unwrap_or_else(|| panic!("no {subject} in {}", output.stdout))
+    }
+
     /// What containerd makes of the configuration.
     fn dump(&self) -> toml::Table {
         let main = self.main_file();
@@ -204,9 +212,18 @@ fn check_fails_until_the_runtime_is_configured() {
     assert!(before.stdout.contains("ERROR  containerd: runtime ssr  not in"), "{}", before.stdout);
     node.ssr(&["install"]).success();
     node.ssr(&["check"]).success();
-    let json = node.ssr(&["check", "--json"]).success().stdout;
-    let rows: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    let rows = rows.as_array().expect("rows");
-    let row = rows.iter().find(|row| row["subject"] == "containerd: runtime ssr").expect("the row");
-    assert_eq!(row["state"], "ok");
+    assert_eq!(node.check("containerd: runtime ssr")["state"], "ok");
+    if node.major_version() < 2 {
+        return;
+    }
+    assert_eq!(node.check("containerd: runtime_path")["found"], "'/usr/bin/containerd-shim-ssr-v1'");
+    let dump = node.dump();
+    assert_eq!(
+        runtimes(&dump)["ssr"]["runtime_path"].as_str(),
+        Some("/usr/bin/containerd-shim-ssr-v1"),
+        "{dump:?}"
+    );
+    fs::remove_file(node.at("usr/bin/containerd-shim-ssr-v1")).expect("the shim");
+    assert_eq!(node.ssr(&["check"]).code, 1);
+    assert_eq!(node.check("containerd: runtime_path")["state"], "error");
 }

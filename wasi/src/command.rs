@@ -1,9 +1,7 @@
 //! WASI commands: programs that run once.
 
-use wasmtime::component::{Component, Linker as ComponentLinker, ResourceTable};
-use wasmtime::{Engine, Module, Store, StoreLimits, StoreLimitsBuilder, Trap};
-use wasmtime_wasi::p2;
-use wasmtime_wasi::p2::bindings::sync::Command as CommandWorld;
+use wasmtime::component::Component;
+use wasmtime::{Engine, Module, Store, StoreLimits, StoreLimitsBuilder};
 
 use crate::FIBERS_WORK;
 use crate::component::{self, Mapping};
@@ -144,8 +142,7 @@ impl Program {
                 run_core(module, state, function)
             }
             Self::Component(component) => {
-                let state =
-                    component::State { context: context.build(), table: ResourceTable::new(), limits };
+                let state = component::State::new(context.build(), grants.network.clone(), limits);
                 run_component(component, state, function)
             }
         }
@@ -198,31 +195,9 @@ fn run_component(
             "'{function}' cannot be called: of a component only wasi:cli/run can"
         )));
     }
-    let engine = component.engine();
-    if component::exports(component, component::Command::PREVIEW_3) {
-        return run_on_fiber(component, state);
-    }
-    let mut linker = ComponentLinker::new(engine);
-    p2::add_to_linker_sync(&mut linker).map_err(|error| RunError::Internal(format!("{error:#}")))?;
-    let mut store = store(engine, state, |state| &mut state.limits);
-    let unlinked = |error: wasmtime::Error| RunError::Module(format!("{error:#}"));
-    let world = match CommandWorld::instantiate(&mut store, component, &linker) {
-        Ok(world) => world,
-        Err(error) if error.downcast_ref::<Trap>().is_some() => return Ok(ended(Err(error))),
-        Err(error) => return Err(unlinked(error)),
-    };
-    let result = world.wasi_cli_run().call_run(&mut store);
-    Ok(match result {
-        Ok(Err(())) => Ended::Exited(1),
-        result => ended(result.map(drop)),
-    })
-}
-
-/// A component of preview 3, whose calls wait for several things at the same time.
-fn run_on_fiber(component: &Component, state: component::State) -> Result<Ended, RunError> {
     if !FIBERS_WORK {
-        let reason = "it is a component of WASI preview 3, which this build for 32-bit ARM cannot run: it lacks the patch \
-                      of wasmtime's fibers";
+        let reason = "it is a component, which this build for 32-bit ARM cannot run: it lacks the patch of wasmtime's \
+                      fibers";
         return Err(RunError::Module(reason.to_owned()));
     }
     let command =

@@ -8,12 +8,27 @@ use rustix::mm::{MapFlags, ProtFlags};
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Result, Store, StoreLimits};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// What a program's calls to the host need.
+use crate::grants::Network;
+use crate::outgoing::Outgoing;
+
+/// What a component's calls to the host need. One type for commands and for those that answer
+/// requests: the host's functions are compiled for each type of state.
 pub(crate) struct State {
     pub(crate) context: WasiCtx,
     pub(crate) table: ResourceTable,
     pub(crate) limits: StoreLimits,
+    http: WasiHttpCtx,
+    outgoing: Outgoing,
+}
+
+impl State {
+    /// `network` is for requests by `wasi:http`.
+    pub(crate) fn new(context: WasiCtx, network: Network, limits: StoreLimits) -> Self {
+        let outgoing = Outgoing(network);
+        Self { context, table: ResourceTable::new(), limits, http: WasiHttpCtx::new(), outgoing }
+    }
 }
 
 impl WasiView for State {
@@ -22,8 +37,14 @@ impl WasiView for State {
     }
 }
 
+impl WasiHttpView for State {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
+    }
+}
+
 /// All functions of WASI preview 2 and 3 but HTTP's. Calls wait on fibers.
-pub(crate) fn linker<T: WasiView + 'static>(engine: &Engine) -> Result<Linker<T>> {
+pub(crate) fn linker(engine: &Engine) -> Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker_async(&mut linker)?;
     p3::add_to_linker(&mut linker)?;

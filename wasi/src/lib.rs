@@ -6,6 +6,7 @@ pub mod command;
 mod component;
 mod core_module;
 mod grants;
+mod outgoing;
 pub mod served;
 
 /// Whether wasmtime's fibers can be used: on 32-bit ARM they do not save all registers, unless

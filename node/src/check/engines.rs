@@ -15,7 +15,7 @@ use crate::engine::restart;
 use crate::engine::version::{self, Given, Version};
 use crate::engine::{DAEMON_JSON, Engine};
 use crate::files::root::Root;
-use crate::plan::{self, TRANSFERS_IMAGES};
+use crate::plan::{self, CONTAINERD_2, TRANSFERS_IMAGES};
 use crate::shim::{self, alias};
 
 /// Below this, images cannot be unpacked.
@@ -117,6 +117,7 @@ fn containerd(root: &Root, engine: Engine, version: Option<Version>) -> Vec<Row>
         other => Row::new(name, State::Error, format!("its type is '{}'", other.unwrap_or_default()))
             .advise(format!("set runtime_type = \"{RUNTIME_TYPE}\"")),
     });
+    rows.extend(by_path(root, engine, version, ours.path.as_deref()));
     if ours.snapshotter != beside.snapshotter {
         let of =
             |snapshotter: &Option<String>| snapshotter.clone().unwrap_or_else(|| "the default".to_owned());
@@ -135,6 +136,26 @@ fn containerd(root: &Root, engine: Engine, version: Option<Version>) -> Vec<Row>
         });
     }
     rows
+}
+
+/// Whether containerd starts the shim by a path at which it is, and so tells a kubelet what it can do.
+fn by_path(root: &Root, engine: Engine, version: Option<Version>, path: Option<&Path>) -> Option<Row> {
+    let name = subject(engine, "runtime_path");
+    match path {
+        Some(path) if root.has(path) => Some(Row::ok(name, format!("'{}'", path.display()))),
+        Some(path) => {
+            let found = format!("'{}' is missing: pods of the class do not start", path.display());
+            Some(Row::new(name, State::Error, found).advise("ssr node install, or set the path of the shim"))
+        }
+        None => version.filter(|version| *version >= CONTAINERD_2).map(|_| {
+            Row::new(
+                name,
+                State::Note,
+                "not set: a kubelet refuses hostUsers: false and recursiveReadOnly for sites",
+            )
+            .advise("ssr node install, where pods need either")
+        }),
+    }
 }
 
 fn has_block(root: &Root, path: &Path) -> bool {

@@ -1,7 +1,7 @@
 //! What a configuration file of containerd says, as far as it matters for a runtime.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml_edit::{Document, Item, TableLike};
 
@@ -13,6 +13,9 @@ pub const RUNTIME: &str = "ssr";
 
 /// What containerd calls our shim.
 pub const RUNTIME_TYPE: &str = "io.containerd.ssr.v1";
+
+/// What containerd calls runc's.
+pub const RUNC_TYPE: &str = "io.containerd.runc.v2";
 
 /// How a file names the plugins of CRI.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +48,14 @@ pub const IMAGES_PLUGIN: &str = "io.containerd.cri.v1.images";
 /// Whether CRI pulls images by itself instead of through containerd's transfer service.
 pub const LOCAL_PULL: &str = "use_local_image_pull";
 
-/// A runtime's settings that ours takes over.
+/// A runtime's settings. Ours takes over how the one beside it treats cgroups and images, and
+/// its program.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct RuntimeFacts {
     /// `runtime_type`; [`RUNTIME_TYPE`] if `runtime_path` leads to our shim, whatever the type is.
     pub runtime_type: Option<String>,
+    /// `runtime_path`.
+    pub path: Option<PathBuf>,
     /// `SystemdCgroup` of its options.
     pub systemd_cgroup: Option<bool>,
     /// `snapshotter`.
@@ -117,13 +123,13 @@ impl Facts {
                 item.and_then(Item::as_str).filter(|text| !text.is_empty()).map(str::to_owned)
             };
             let facts = found.get_or_insert_default();
-            let kind = match text(runtime.get("runtime_path")) {
-                Some(path) if Path::new(&path).file_name().is_some_and(|file| file == SHIM) => {
-                    Some(RUNTIME_TYPE.to_owned())
-                }
+            let path = text(runtime.get("runtime_path")).map(PathBuf::from);
+            let kind = match path.as_deref().and_then(Path::file_name) {
+                Some(file) if file == SHIM => Some(RUNTIME_TYPE.to_owned()),
                 _ => text(runtime.get("runtime_type")),
             };
             facts.runtime_type = facts.runtime_type.take().or(kind);
+            facts.path = facts.path.take().or(path);
             facts.snapshotter = facts.snapshotter.take().or_else(|| text(runtime.get("snapshotter")));
             if let Some(options) = options {
                 let systemd = options.get("SystemdCgroup").and_then(Item::as_bool);

@@ -18,8 +18,9 @@ pub const MERGES_IMPORTS: Version = Version(2, 0, 0);
 /// The first version whose CRI pulls images by the transfer service.
 pub const TRANSFERS_IMAGES: Version = Version(2, 1, 0);
 
-/// The first version with names of plugins as in version 3 of the configuration.
-const CONTAINERD_2: Version = Version(2, 0, 0);
+/// The first version with names of plugins as in version 3 of the configuration, and the first
+/// that starts a shim by the path in `runtime_path` and asks it what it can do.
+pub const CONTAINERD_2: Version = Version(2, 0, 0);
 
 /// The name of our file among imported ones.
 pub const DROP_IN: &str = "ssr.toml";
@@ -89,7 +90,7 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
     if version.is_none_or(|version| version < CONTAINERD_2) && names != Names::V3 && !facts.has_runtimes() {
         lines += &entry::default_runtime(names);
     }
-    lines += &entry::runtime(names, &beside);
+    lines += &entry::runtime(names, &beside, node.shim(Engine::Containerd, version).as_deref());
     let mut edited = text.clone();
     if version.is_some_and(|version| version >= TRANSFERS_IMAGES) {
         let assignment = format!("{LOCAL_PULL} = true");
@@ -137,7 +138,8 @@ pub(super) fn drop_in(
     let version = main.version().map(|version| format!("version = {version}\n")).unwrap_or_default();
     // Imported files are read by containerd 2 and later only.
     let names = if main.version() == Some(2) { Names::V2 } else { Names::V3 };
-    let mut lines = format!("{version}{}", entry::runtime(names, beside));
+    let shim = node.shim(plan.engine, Some(CONTAINERD_2));
+    let mut lines = format!("{version}{}", entry::runtime(names, beside, shim.as_deref()));
     if local_pull && main.local_pull() != LocalPull::On {
         lines += &entry::local_pull();
     }

@@ -107,7 +107,9 @@ fn template(node: &Node<'_>, plan: &mut Plan, path: &Path, names: Names) -> Resu
         return Ok(());
     }
     let base = if stripped.text.is_empty() { BASE } else { "" };
-    let lines = format!("{base}{}", entry::runtime_in_template(names));
+    // The template of version 3 is containerd 2's.
+    let shim = node.shim(plan.engine, (names == Names::V3).then_some(containerd::CONTAINERD_2));
+    let lines = format!("{base}{}", entry::runtime_in_template(names, shim.as_deref()));
     // k3s' own part, which has no runtime of this name, is not in the text.
     let parsed = lines.replace(BASE, "").replace("{{ .SystemdCgroup }}", "true");
     debug_assert!(Facts::parse(path, &parsed).is_ok_and(|facts| facts.runtime(RUNTIME).is_some()));

@@ -28,7 +28,8 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
     let mut beside = facts.neighbour();
     // "${SNAPSHOTTER}" is replaced in our part as well; a runtime's own setting is taken as it is.
     beside.binary = None;
-    let lines = entry::runtime(super::containerd::names(&facts, version), &beside);
+    let shim = node.shim(Engine::Microk8s, version);
+    let lines = entry::runtime(super::containerd::names(&facts, version), &beside, shim.as_deref());
     let wanted = block::insert(&stripped, &lines);
     super::containerd::check_result(path, &wanted, &lines)?;
     plan.changes.push(node.change(path, now, stripped, wanted));

@@ -4,7 +4,6 @@
 //! They run on fibers: what waits for the network or a clock leaves the render's time limit a
 //! way to end it.
 
-use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -16,21 +15,18 @@ use http_body::Frame;
 use http_body_util::{BodyExt as _, Empty, StreamBody};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use wasmtime::component::{Component, ResourceTable};
-use wasmtime::{Engine, Store, StoreLimits, StoreLimitsBuilder};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime::component::Component;
+use wasmtime::{Engine, Store, StoreLimitsBuilder};
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 use wasmtime_wasi_http::p2::bindings::http::types::Scheme;
 use wasmtime_wasi_http::p3::bindings::ServicePre;
-use wasmtime_wasi_http::{
-    Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView, p2, p3,
-};
+use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView as _, p2, p3};
 
 use super::fiber::{self, Ending};
 use super::machine::Machine;
 use super::{internal, need_fibers, time_limit_of};
-use crate::component::{self, Mapping};
-use crate::grants::{Grants, Network};
+use crate::component::{self, Mapping, State};
+use crate::grants::Grants;
 use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::abi::request::{BodyStream, Fields, flatten};
 use ssr_wasm::abi::response::{ResponseHead, ResponsePart, ResponseSink};
@@ -68,55 +64,6 @@ enum Instance {
     Preview3(ServicePre<State>),
 }
 
-/// What an instance's calls to the host need.
-struct State {
-    context: WasiCtx,
-    http: WasiHttpCtx,
-    table: ResourceTable,
-    outgoing: Outgoing,
-    limits: StoreLimits,
-}
-
-/// Requests that a component makes itself.
-struct Outgoing(Network);
-
-impl WasiView for State {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.context, table: &mut self.table }
-    }
-}
-
-impl WasiHttpView for State {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outgoing }
-    }
-}
-
-/// How a request is on its way.
-type Connection = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for Outgoing {
-    fn send_request(
-        &mut self,
-        request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _: Connection,
-    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Connection), Error>> + Send> {
-        let uri = request.uri();
-        let port = uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 });
-        let host = uri.host().unwrap_or_default().to_owned();
-        let allowed = self.0.allows(&host, port);
-        Box::new(async move {
-            if !allowed {
-                log::warn!("a request to {host}:{port} was refused: SSR_NETWORK does not name it");
-                return Err(Error::HttpRequestDenied);
-            }
-            let (response, connection) = wasmtime_wasi_http::default_send_request(request, options).await?;
-            Ok((response.map(|body| body.boxed_unsync()), Box::new(connection) as Connection))
-        })
-    }
-}
-
 impl Handler {
     /// Loads compiled code, or compiles. Of `grants` the environment and the network count.
     ///
@@ -147,13 +94,7 @@ impl Handler {
         let mut context = self.grants.context().map_err(|error| RenderError::NotLoaded(error.to_string()))?;
         context.inherit_stdout().inherit_stderr();
         let limits = StoreLimitsBuilder::new().memory_size(self.limits.render_memory_limit).build();
-        Ok(State {
-            context: context.build(),
-            http: WasiHttpCtx::new(),
-            table: ResourceTable::new(),
-            outgoing: Outgoing(self.grants.network.clone()),
-            limits,
-        })
+        Ok(State::new(context.build(), self.grants.network.clone(), limits))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::future::try_join;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use wasmtime::component::{Component, ResourceTable};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Instance, InstancePre, Linker, Module, Store, StoreLimitsBuilder};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::cli::StdoutStream;
@@ -17,7 +17,7 @@ use super::machine::{Machine, in_engine};
 use super::{Part, internal, need_fibers, time_limit_of};
 use crate::component::{self, Mapping};
 use crate::core_module::{self, INITIALIZE, START, Waiting, check_function, exit_code};
-use crate::grants::Grants;
+use crate::grants::{Grants, Network};
 use ssr_wasm::abi::error::RenderError;
 use ssr_wasm::code_source::Code;
 use ssr_wasm::detect::{Kind, javy_plugin};
@@ -240,8 +240,9 @@ fn core_store(engine: &Engine, mut context: WasiCtxBuilder, limits: &Limits) -> 
 }
 
 fn component_store(engine: &Engine, mut context: WasiCtxBuilder, limits: &Limits) -> Store<component::State> {
-    let (context, limits) = (context.build(), memory_limits(limits));
-    let mut store = Store::new(engine, component::State { context, table: ResourceTable::new(), limits });
+    // Programs have no wasi:http.
+    let state = component::State::new(context.build(), Network::default(), memory_limits(limits));
+    let mut store = Store::new(engine, state);
     store.limiter(|state| &mut state.limits);
     store
 }
