@@ -113,12 +113,13 @@ make_systemd_init() {
 exec /lib/systemd/systemd --unit=session.service --show-status=no --log-target=null
 INIT
   mkdir -p "$units"
-  [[ -n $engines ]] || ln -s /dev/null "$units/containerd.service"
-  [[ -n $engines ]] || ln -s /dev/null "$units/docker.service"
+  if [[ -z $engines ]]; then
+    for unit in containerd.service docker.service docker.socket; do ln -s /dev/null "$units/$unit"; done
+  fi
   for unit in systemd-{firstboot,journald,journal-flush,udevd,udev-trigger,tpm2-setup-early}; do
     ln -s /dev/null "$units/$unit.service"
   done
-  for unit in {systemd-journald{,-dev-log,-audit},systemd-udevd-{control,kernel,varlink},docker}.socket \
+  for unit in {systemd-journald{,-dev-log,-audit},systemd-udevd-{control,kernel,varlink}}.socket \
     modprobe@{configfs,drm,efi_pstore,fuse}.service {dev-hugepages,dev-mqueue}.mount \
     sys-{fs-fuse-connections,kernel-{config,debug,tracing}}.mount; do
     ln -s /dev/null "$units/$unit"
