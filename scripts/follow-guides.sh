@@ -44,7 +44,7 @@ before=$(settings)
 
 follow guides/containerd.md
 has_answered
-grep -q 'ssr.*listening' /var/log/site.log || die "the log of the container is not where the guide says: $(cat /var/log/site.log)"
+grep -q 'listening on' /var/log/site.log || die "the log of the container is not where the guide says: $(cat /var/log/site.log)"
 ctr task kill --signal SIGTERM site
 ctr task delete site >/dev/null
 ctr container delete site

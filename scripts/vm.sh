@@ -140,6 +140,7 @@ TTYPath=/dev/ttyS0
 ExecStart=/bin/bash /exchange/session
 UNIT
   echo vm >"$2/etc/hostname"
+  echo 127.0.0.1 localhost vm >"$2/etc/hosts"
 }
 
 # make_session FILE COMMAND...: the script that runs the command and ends the machine.
