@@ -4,10 +4,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Its own code optimized, and the rest as the tests have it: what it does between two measurements is not
-# measured, and a release of the whole workspace would take a quarter of an hour.
-cargo build --workspace --bin bench-lifecycle --config 'profile.dev.package.ssr-bench.opt-level=3'
-built=target/$(rustc --print host-tuple)/debug
+cargo build --release --workspace --bin bench-lifecycle
+built=target/$(rustc --print host-tuple)/release
 # peer DIRECTORY BINARY: builds a shim that is a separate workspace, without this
 # workspace's flags.
 peer() {

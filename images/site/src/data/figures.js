@@ -4,21 +4,21 @@
 export const figures = {
   // lifecycle.md, "MB of PSS after 1000 pages each".
   /** Memory of one container of the demo site, MB. */
-  siteMemory: 10.9,
+  siteMemory: 13.6,
   /** Memory of each further container of the same image, MB. */
-  replicaMemory: 2.2,
+  replicaMemory: 1.1,
   /** Memory of one container that runs the site in Node 20 under runc, MB. */
-  nodeMemory: 110.7,
+  nodeMemory: 110.5,
 
   // lifecycle.md, "MB of PSS, 15 s after the last page".
   /** Memory of one idle container of the demo site, MB. */
-  idleSiteMemory: 6.2,
+  idleSiteMemory: 8.3,
 
   // lifecycle.md, "many containers".
   /** How many containers of one image were started. */
   manyContainers: 50,
   /** Memory of all of them, after two pages each, MB. */
-  manyMemory: 114,
+  manyMemory: 67,
 
   // render.md, the row `/guide`: processor time for one render of that page, µs.
   /** Size of the page, bytes. */
