@@ -27,7 +27,9 @@ scripts/deb.sh "$arch" "$tree" "$work/older" 0.0.1 >/dev/null
 scripts/deb.sh "$arch" "$tree" "$work/newer" >/dev/null
 tar --create --gzip --file "$tree.tar.gz" --directory "$work" "$(basename "$tree")"
 rm -r "$tree"
-echo "export default { fetch: () => new Response('hello from a guide\n') }" >"$work/page.js"
+cat >"$work/page.js" <<'JS'
+export default { fetch: () => new Response('hello from a guide\n') };
+JS
 "$directory/ssr" build "$work/page.js" -o "$work/ssr.wasm" >&2
 mkdir "$work/assets"
 "$directory/ssr" image --wasm "$work/ssr.wasm" --static "$work/assets" --tag site -o "$work/site.tar" >&2
