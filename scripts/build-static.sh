@@ -2,13 +2,13 @@
 # Builds the program, static, at a fixed address as .cargo/config.toml has it for this machine, and
 # prints its path:
 #
-#   [PROFILE=dist] scripts/build-static.sh amd64|arm64|armv7|armv6|i686
+#   scripts/build-static.sh amd64|arm64|armv7|armv6|i686 [PROFILE]                  (dist)
 #
 # Programs for 32-bit machines have the engines linked in; i686 is for tests of that. A directory of
 # its own, so that other builds need not wait for this one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-arch=$1 profile=${PROFILE:-dist}
+arch=$1 profile=${2:-dist}
 
 say() { echo "build: $*" >&2; }
 target=$(scripts/static-target.sh "$arch")

@@ -4,8 +4,6 @@
 #
 #   scripts/dist.sh amd64|arm64|armv7|armv6...
 #   scripts/dist.sh --built DIRECTORY ARCH       packs the program in DIRECTORY, under its two names
-#   PROFILE=release scripts/dist.sh arm64        tries the same with a larger program, which takes
-#                                                a quarter of an hour less to build
 #
 # containerd-shim-ssr-VERSION-linux-ARCH.tar.gz   what is installed, and install.sh, which does that
 # containerd-shim-ssr_VERSION_ARCH.deb            the same as a Debian package

@@ -31,8 +31,11 @@ follow() {
   cat "$log" >&2
 }
 
-# page TEXT...: whether the last guide's site has answered to curl.
+# Whether the site has answered, to the last guide or to ask.
 has_answered() { grep -qx 'hello from a guide' "$log" || die "the site has not answered"; }
+
+# ask PORT: asks a site that may only just have started.
+ask() { curl --fail --silent --show-error --retry 20 --retry-connrefused "http://localhost:$1/" >"$log"; }
 
 settings() { cat /etc/containerd/config.toml /etc/docker/daemon.json 2>&1 || true; }
 
@@ -42,22 +45,20 @@ cd "$home"
 cp "$files/older/"*.deb "$files/"*.tar.gz "$files/site.tar" .
 before=$(settings)
 
-follow guides/containerd.md
+for part in Install Run 'A new version of the site'; do follow guides/containerd.md "$part"; done
 has_answered
 grep -q 'listening on' /var/log/site.log || die "the log of the container is not where the guide says: $(cat /var/log/site.log)"
-ctr task kill --signal SIGTERM site
-ctr task delete site >/dev/null
-ctr container delete site
+follow guides/containerd.md Stop
 
 follow guides/docker.md
 has_answered
 
-# Sites of all three kinds run while the package is replaced.
+# A container runs while the package is replaced.
 rm ./*.deb
 cp "$files/newer/"*.deb .
 docker run --detach --name kept --runtime=ssr --platform=wasi/wasm --restart=always -p 8081:8080 site >/dev/null
 follow guides/upgrade-and-remove.md Upgrade
-curl --fail --silent --show-error --retry 20 --retry-connrefused http://localhost:8081/ >"$log"
+ask 8081
 has_answered
 docker rm --force kept >/dev/null
 follow guides/upgrade-and-remove.md Remove
@@ -67,7 +68,7 @@ follow guides/upgrade-and-remove.md Remove
 # Without an engine, from the tarball.
 systemctl stop docker.socket docker containerd
 follow without-containers.md 'A Pi Zero, from an empty card to a site'
-curl --fail --silent --show-error --retry 20 --retry-connrefused http://localhost:8080/ >"$log"
+ask 8080
 has_answered
 systemctl stop ssr@blog.socket ssr@blog.service
 say "all passed"

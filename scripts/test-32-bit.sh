@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
   echo "test-32-bit: only x86-64 runs programs for 32-bit x86, and this is $(uname -m)" >&2
   exit 1
 }
-SSR_UNDER_TEST=$(PROFILE=release scripts/build-static.sh i686)
+SSR_UNDER_TEST=$(scripts/build-static.sh i686 release)
 export SSR_UNDER_TEST
 cargo test --package ssr-cli --no-fail-fast --test serve --test logging --test request_url --test web_apis \
   --test web_api_members

@@ -100,7 +100,10 @@ dpkg --remove "$name" >/tmp/dpkg.log 2>&1 || die "it cannot be removed"
 [[ ! -e /usr/bin/ssr && ! -e /usr/bin/containerd-shim-ssr-v1 ]] || die "a removal leaves the program"
 both_answer "by a removal"
 grep -q 'ssr node remove' /tmp/dpkg.log || die "a removal does not say that engines name the shim"
-grep -qE '^-.*(io.containerd.ssr.v1|containerd-shim-ssr-v1)' /tmp/dpkg.log || die "a removal does not show what is left in the configuration"
+# containerd 2 has the shim's path.
+entry=io.containerd.ssr.v1
+[[ $release != forky ]] || entry='runtime_path = "/usr/bin/containerd-shim-ssr-v1"'
+grep -q "^-.*$entry" /tmp/dpkg.log || die "a removal does not show what is left in the configuration"
 [[ -d /var/lib/containerd/io.containerd.ssr.v1 ]] || die "a removal takes what only a purge may"
 dpkg --purge "$name" >/tmp/dpkg.log 2>&1 || die "it cannot be purged"
 [[ -s /var/lib/containerd-shim-ssr/node/record.json ]] || die "a purge takes what the configuration was before"

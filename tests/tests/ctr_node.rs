@@ -45,10 +45,16 @@ impl Node {
         shell::run(Command::new("containerd").args(args)).success().stdout
     }
 
-    /// The row of `ssr node check --json` with the subject.
+    /// The row of `ssr node check --json` with the subject. It fails if any row is an error.
     fn check(&self, subject: &str) -> serde_json::Value {
         let output = self.ssr(&["check", "--json"]);
         let rows: Vec<serde_json::Value> = serde_json::from_str(&output.stdout).expect("JSON");
+        assert_eq!(
+            output.code,
+            i32::from(rows.iter().any(|row| row["state"] == "error")),
+            "{}",
+            output.stdout
+        );
         let row = rows.into_iter().find(|row| row["subject"] == subject);
         row.unwrap_or_else(|| panic!("no {subject} in {}", output.stdout))
     }

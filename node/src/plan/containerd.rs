@@ -90,7 +90,8 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
     if version.is_none_or(|version| version < CONTAINERD_2) && names != Names::V3 && !facts.has_runtimes() {
         lines += &entry::default_runtime(names);
     }
-    lines += &entry::runtime(names, &beside, node.shim(Engine::Containerd, version).as_deref());
+    let shim = node.shim(Engine::Containerd).filter(|_| starts_by_path(version));
+    lines += &entry::runtime(names, &beside, shim.as_deref());
     let mut edited = text.clone();
     if version.is_some_and(|version| version >= TRANSFERS_IMAGES) {
         let assignment = format!("{LOCAL_PULL} = true");
@@ -138,8 +139,7 @@ pub(super) fn drop_in(
     let version = main.version().map(|version| format!("version = {version}\n")).unwrap_or_default();
     // Imported files are read by containerd 2 and later only.
     let names = if main.version() == Some(2) { Names::V2 } else { Names::V3 };
-    let shim = node.shim(plan.engine, Some(CONTAINERD_2));
-    let mut lines = format!("{version}{}", entry::runtime(names, beside, shim.as_deref()));
+    let mut lines = format!("{version}{}", entry::runtime(names, beside, node.shim(plan.engine).as_deref()));
     if local_pull && main.local_pull() != LocalPull::On {
         lines += &entry::local_pull();
     }
@@ -147,6 +147,11 @@ pub(super) fn drop_in(
     check_result(path, &wanted, &lines)?;
     plan.changes.push(node.change(path, now, stripped, wanted));
     Ok(plan)
+}
+
+/// Whether a containerd starts a shim by its path; [`entry::runtime`] has the reason to do so.
+pub(super) fn starts_by_path(version: Option<Version>) -> bool {
+    version.is_some_and(|version| version >= CONTAINERD_2)
 }
 
 /// The names that plugins have in a file.

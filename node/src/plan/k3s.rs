@@ -108,7 +108,7 @@ fn template(node: &Node<'_>, plan: &mut Plan, path: &Path, names: Names) -> Resu
     }
     let base = if stripped.text.is_empty() { BASE } else { "" };
     // The template of version 3 is containerd 2's.
-    let shim = node.shim(plan.engine, (names == Names::V3).then_some(containerd::CONTAINERD_2));
+    let shim = node.shim(plan.engine).filter(|_| names == Names::V3);
     let lines = format!("{base}{}", entry::runtime_in_template(names, shim.as_deref()));
     // k3s' own part, which has no runtime of this name, is not in the text.
     let parsed = lines.replace(BASE, "").replace("{{ .SystemdCgroup }}", "true");

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Node, Plan, hand_made};
+use super::{Node, Plan, containerd, hand_made};
 use crate::config::block;
 use crate::config::entry;
 use crate::config::facts::{Facts, RUNTIME};
@@ -28,10 +28,10 @@ pub(super) fn plan(node: &Node<'_>) -> Result<Plan, NodeError> {
     let mut beside = facts.neighbour();
     // "${SNAPSHOTTER}" is replaced in our part as well; a runtime's own setting is taken as it is.
     beside.binary = None;
-    let shim = node.shim(Engine::Microk8s, version);
-    let lines = entry::runtime(super::containerd::names(&facts, version), &beside, shim.as_deref());
+    let shim = node.shim(Engine::Microk8s).filter(|_| containerd::starts_by_path(version));
+    let lines = entry::runtime(containerd::names(&facts, version), &beside, shim.as_deref());
     let wanted = block::insert(&stripped, &lines);
-    super::containerd::check_result(path, &wanted, &lines)?;
+    containerd::check_result(path, &wanted, &lines)?;
     plan.changes.push(node.change(path, now, stripped, wanted));
     Ok(plan)
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::block::{self, Stripped};
 use crate::engine::Engine;
-use crate::engine::version::{Given, Version};
+use crate::engine::version::Given;
 use crate::error::NodeError;
 use crate::files::record::Record;
 use crate::files::root::Root;
@@ -136,14 +136,9 @@ impl Node<'_> {
         Ok(Change { path: path.to_owned(), now, wanted: before.clone(), before })
     }
 
-    /// The shim's path, for a containerd that is to start it by its path: [`entry::runtime`] has
-    /// the reason. `None` for containerd 1, whose CRI asks no runtime, and while the shim is not
-    /// installed.
-    ///
-    /// [`entry::runtime`]: crate::config::entry::runtime
-    fn shim(&self, engine: Engine, containerd: Option<Version>) -> Option<PathBuf> {
-        let is_2 = containerd.is_some_and(|version| version >= containerd::CONTAINERD_2);
-        is_2.then(|| shim::find(self.root, &shim::search_path(self.root, engine), shim::SHIM))?
+    /// Where an engine finds the shim; `None` while it is not installed.
+    fn shim(&self, engine: Engine) -> Option<PathBuf> {
+        shim::find(self.root, &shim::search_path(self.root, engine), shim::SHIM)
     }
 
     /// A file without our parts.
