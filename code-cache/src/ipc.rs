@@ -1,6 +1,7 @@
 //! How a container's process gets compiled code from outside: it sends its module as an
 //! open file and receives the code as another, over a socket that preserves message
-//! boundaries (`SOCK_SEQPACKET`).
+//! boundaries (`SOCK_SEQPACKET`). Whoever makes the container may announce the module
+//! before, so that its code is ready when the process asks.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -27,7 +28,17 @@ const MAX_ERROR: usize = 4 << 10;
 /// Most files of a message.
 const MAX_FILES: usize = 2;
 
-/// What a container's process asks for. The module's file comes with it.
+/// What a provider receives. The module's file comes with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Message {
+    /// The container will ask for the code of the module with this name, which is for people.
+    /// Nobody waits for an answer.
+    Announcement(String),
+    /// Somebody waits for its code.
+    Request(Request),
+}
+
+/// What a container's process asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The module's name, for people.
@@ -66,9 +77,14 @@ enum Answer {
 /// After this many milliseconds without an answer, the log says what is going on.
 const QUIET_MS: u16 = 1_000;
 
+/// Says that the code of `module` will be asked for at the same end of the socket.
+pub fn announce(socket: impl AsFd, name: &str, module: &File) -> io::Result<()> {
+    send(socket, &Message::Announcement(name.to_owned()), &[module])
+}
+
 /// Asks for the code of `module` and waits for it.
 pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, CompileError> {
-    send(&socket, request, &[module])?;
+    send(&socket, &Message::Request(request.clone()), &[module])?;
     let mut answer = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
     if poll(&mut answer, QUIET_MS).is_ok_and(|ready| ready == 0) {
         log::info!("compiling {} (once per node)", request.name);
@@ -76,16 +92,17 @@ pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, 
     receive_answer(socket)
 }
 
-/// Receives what [`ask`] sends. `None` if the other side has closed the socket. The
-/// request is not trusted: it comes from a container.
-pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>> {
-    let Some((request, mut files)) = receive(socket)? else { return Ok(None) };
-    let request: Request = request;
+/// Receives what [`announce`] and [`ask`] send. `None` if the other side has closed the socket.
+/// The message is not trusted: it comes from a container.
+pub fn receive_message(socket: impl AsFd) -> io::Result<Option<(Message, File)>> {
+    let Some((message, mut files)) = receive(socket)? else { return Ok(None) };
     let file = files.next().ok_or_else(|| invalid("the request has no module"))?;
-    // They become part of file names.
-    let engine = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if !request.engines.iter().all(engine) {
-        return Err(invalid("the request has an invalid engine name"));
+    if let Message::Request(request) = &message {
+        // They become part of file names.
+        let engine = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        if !request.engines.iter().all(engine) {
+            return Err(invalid("the request has an invalid engine name"));
+        }
     }
     // Reading anything else could block for ever.
     if !file.metadata()?.is_file() {
@@ -95,7 +112,7 @@ pub fn receive_request(socket: impl AsFd) -> io::Result<Option<(Request, File)>>
     // are regular, too.
     let mut magic = [0; 4];
     match file.read_at(&mut magic, 0) {
-        Ok(4) if magic == *b"\0asm" => Ok(Some((request, file))),
+        Ok(4) if magic == *b"\0asm" => Ok(Some((message, file))),
         _ => Err(invalid("the module's file is not WebAssembly")),
     }
 }
@@ -209,7 +226,8 @@ mod tests {
     fn a_module_is_sent_and_the_compilers_error_comes_back() {
         let (here, there) = pair();
         let compiler = std::thread::spawn(move || {
-            let (request, mut module) = receive_request(&there).unwrap().unwrap();
+            let (message, mut module) = receive_message(&there).unwrap().unwrap();
+            let Message::Request(request) = message else { panic!("{message:?}") };
             let mut text = String::new();
             module.read_to_string(&mut text).unwrap();
             let reason = format!("{} of {} is {text}", request.name, request.render_memory_limit);
@@ -231,18 +249,20 @@ mod tests {
         let (here, there) = pair();
         sendmsg::<UnixAddr>(here.as_raw_fd(), &[IoSlice::new(b"nonsense")], &[], MsgFlags::empty(), None)
             .unwrap();
-        assert!(receive_request(&there).is_err());
+        assert!(receive_message(&there).is_err());
         let request = Request { name: String::new(), render_memory_limit: 0, engines: vec!["0a".to_owned()] };
-        send(&here, &request, &[]).unwrap();
-        assert!(receive_request(&there).is_err());
-        send(&here, &request, &[&File::open("/dev/zero").unwrap()]).unwrap();
-        assert!(receive_request(&there).unwrap_err().to_string().contains("not a regular file"));
-        send(&here, &request, &[&File::open("/proc/self/stat").unwrap()]).unwrap();
-        assert!(receive_request(&there).unwrap_err().to_string().contains("not WebAssembly"));
+        for message in [Message::Announcement("ssr.wasm".to_owned()), Message::Request(request.clone())] {
+            send(&here, &message, &[]).unwrap();
+            assert!(receive_message(&there).is_err());
+            send(&here, &message, &[&File::open("/dev/zero").unwrap()]).unwrap();
+            assert!(receive_message(&there).unwrap_err().to_string().contains("not a regular file"));
+            send(&here, &message, &[&File::open("/proc/self/stat").unwrap()]).unwrap();
+            assert!(receive_message(&there).unwrap_err().to_string().contains("not WebAssembly"));
+        }
         let outside = Request { engines: vec!["../x".to_owned()], ..request };
-        send(&here, &outside, &[&file("\0asm")]).unwrap();
-        assert!(receive_request(&there).unwrap_err().to_string().contains("engine name"));
+        send(&here, &Message::Request(outside), &[&file("\0asm")]).unwrap();
+        assert!(receive_message(&there).unwrap_err().to_string().contains("engine name"));
         drop(here);
-        assert!(receive_request(&there).unwrap().is_none());
+        assert!(receive_message(&there).unwrap().is_none());
     }
 }

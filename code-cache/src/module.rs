@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 
 use bytesize::ByteSize;
 use sha2::{Digest as _, Sha256};
@@ -47,6 +47,29 @@ pub fn check_size(module: &File, name: &str) -> Result<u64, ModuleError> {
     match module.metadata()?.len() {
         size @ ..=MAX_MODULE_SIZE => Ok(size),
         size => Err(ModuleError::TooLarge { name: name.to_owned(), size }),
+    }
+}
+
+/// What tells whether a file is still the one that it was: its device and inode, its size in
+/// bytes, and the times of its last changes in seconds and nanoseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileState {
+    inode: (u64, u64),
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileState {
+    /// That of an open file.
+    pub fn of(file: &File) -> io::Result<Self> {
+        let file = file.metadata()?;
+        Ok(Self {
+            inode: (file.dev(), file.ino()),
+            size: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
     }
 }
 
@@ -106,6 +129,24 @@ mod tests {
             assert_eq!(digest_file(&file, "ssr.wasm").unwrap(), digest(&module));
             assert_eq!(file.stream_position().unwrap(), offset);
         }
+    }
+
+    #[test]
+    fn a_file_that_was_written_to_or_replaced_is_in_another_state() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("ssr.wasm");
+        std::fs::write(&path, "\0asm").unwrap();
+        let file = File::open(&path).unwrap();
+        let state = FileState::of(&file).unwrap();
+        assert_eq!(FileState::of(&File::open(&path).unwrap()).unwrap(), state);
+        // The kernel's clock for files may stand still for some milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::fs::write(&path, "\0ASM").unwrap();
+        assert_ne!(FileState::of(&file).unwrap(), state);
+        let other = directory.path().join("other");
+        std::fs::copy(&path, &other).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        assert_ne!(FileState::of(&File::open(&path).unwrap()).unwrap(), FileState::of(&file).unwrap());
     }
 
     #[test]

@@ -242,6 +242,21 @@ pub fn provide(
     Ok(Code { file, metadata, machine, compiled, warnings, notes })
 }
 
+/// Finds what a site adds to one of this program's engines in the cache, or adds it. `None` if
+/// the module is no such site, or the cache cannot be used: [`provide`] says why.
+pub fn on_own_engine(cache: &CodeCache, module: &[u8], name: &str) -> Option<Code> {
+    let digest = digest(module);
+    let _turn = cache.wait_for_turn(&digest).ok()?;
+    if let Some(code) = find_here(cache, &digest, &[], &mut Vec::new()) {
+        return Some(code);
+    }
+    // No engine of this program's depends on the limit.
+    let request = CompileRequest { module, name, render_memory_limit: 0 };
+    let ((metadata, content), machine) = request.on_own_engine(&digest).ok()??;
+    let file = cache.hand_out(&cache.insert(&metadata, &content).ok()?).ok()?;
+    Some(Code { file, metadata, machine, compiled: false, warnings: Vec::new(), notes: Vec::new() })
+}
+
 /// Finds a module's code for a target in the cache, or compiles it and adds it. Calls
 /// `compiling` before it compiles.
 pub fn add(

@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
         }
         if !is_request {
             let _ = ipc::receive_answer(&there);
-        } else if let Ok(Some((request, _))) = ipc::receive_request(&there) {
+        } else if let Ok(Some((ipc::Message::Request(request), _))) = ipc::receive_message(&there) {
             // What becomes a file name.
             assert!(request.engines.iter().all(|engine| !engine.contains(['/', '.', '\0'])));
         }

@@ -14,11 +14,12 @@ use anyhow::{Context, Result};
 use nix::sys::resource::{Resource, setrlimit};
 use serde::{Deserialize, Serialize};
 use ssr_code_cache::cache::{CacheError, Code, CodeCache};
-use ssr_code_cache::ipc::{self, Request};
+use ssr_code_cache::ipc::{self, Message, Request};
 use ssr_code_cache::module::{digest_file, read_file};
 use ssr_code_cache::provide::{self, CompileRequest};
 use ssr_wasm::compile::CompileError;
 
+use super::ahead::Ahead;
 use super::{compiler, compiler_process};
 use crate::cgroup::of_compilers;
 use crate::logger;
@@ -28,8 +29,8 @@ use crate::signals::end_with_parent;
 /// as JSON, a [`CachePlace`] or the reason why there is none. Standard input is the socket.
 pub const COMMAND: &str = "provide-code";
 
-/// Most modules of one process: those of WAGI's routes.
-const MAX_MODULES: usize = 64;
+/// Most modules of one process, those of WAGI's routes, and one that was announced.
+const MAX_MESSAGES: usize = 65;
 
 /// Seconds of processor time after which the process is ended, not counting the compiler's:
 /// to hash and copy the largest module takes a few on the slowest board.
@@ -89,24 +90,45 @@ fn run() -> Result<()> {
     let place: Result<CachePlace, String> = serde_json::from_str(&place).context("the cache's place")?;
     // SAFETY: standard input stays open until this process ends.
     let socket = unsafe { BorrowedFd::borrow_raw(libc::STDIN_FILENO) };
+    let mut announced = None;
     // A process that has nothing to serve closes its end without asking.
-    for _ in 0..MAX_MODULES {
-        let Some((request, module)) = ipc::receive_request(socket)? else { break };
-        let code = provide(place.clone(), &request, &module);
-        ipc::answer(socket.as_fd(), &code).context("the container's process does not take its code")?;
+    for _ in 0..MAX_MESSAGES {
+        let Some((message, module)) = ipc::receive_message(socket)? else { break };
+        match message {
+            Message::Announcement(name) => announced = prepare(&place, &module, &name),
+            Message::Request(request) => {
+                let ahead = announced.take().filter(|ahead: &Ahead| ahead.is_of(&module));
+                let code = provide(place.clone(), ahead, &request, &module);
+                ipc::answer(socket.as_fd(), &code)
+                    .context("the container's process does not take its code")?;
+            }
+        }
     }
     Ok(())
 }
 
+/// What can be done before the process asks. What goes wrong here does so again then, and is
+/// answered.
+fn prepare(place: &Result<CachePlace, String>, module: &File, name: &str) -> Option<Ahead> {
+    let cache = place.as_ref().ok()?.open().ok()?;
+    let ahead = Ahead::of(&cache, module, name);
+    ahead.inspect_err(|error| log::debug!("cannot prepare the code of '{name}': {error:#}")).ok()
+}
+
 fn provide(
     place: Result<CachePlace, String>,
+    ahead: Option<Ahead>,
     request: &Request,
     module: &File,
 ) -> Result<Code, CompileError> {
     let mut warnings = Vec::new();
     let cache = place.map_err(CacheError::Unknown).and_then(|place| place.open());
     if let Ok(cache) = &cache {
-        let digest = digest_file(module, &request.name)?;
+        let digest = match ahead {
+            Some(Ahead { code: Some(code), .. }) => return Ok(code),
+            Some(Ahead { digest, .. }) => digest,
+            None => digest_file(module, &request.name)?,
+        };
         if let Some(mut code) = provide::find_here(cache, &digest, &request.engines, &mut warnings) {
             code.warnings.append(&mut warnings);
             return Ok(code);
@@ -159,7 +181,7 @@ mod tests {
         let request =
             Request { name: "ssr.wasm".to_owned(), render_memory_limit: 1 << 20, engines: Vec::new() };
         for place in [Ok(place), Err("no cache".to_owned())] {
-            let error = provide(place, &request, &module).unwrap_err();
+            let error = provide(place, None, &request, &module).unwrap_err();
             assert!(
                 matches!(&error, CompileError::Module(reason) if reason.contains("1099511627776")),
                 "{error}"

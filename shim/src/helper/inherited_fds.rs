@@ -4,7 +4,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -61,6 +61,13 @@ pub fn place_code_socket(socket: RawFd) -> Result<()> {
     }
     nix::unistd::close(socket)?;
     Ok(())
+}
+
+/// In the helper: the socket that the container's process will have, if this command makes one.
+pub fn code_socket() -> BorrowedFd<'static> {
+    // SAFETY: it stays open until this process ends; if it is something else, or nothing, no
+    // message can be sent there.
+    unsafe { BorrowedFd::borrow_raw(CODE_SOCKET) }
 }
 
 /// In the container's process, before it executes this binary: keeps the socket open.

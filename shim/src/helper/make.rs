@@ -1,5 +1,6 @@
 //! Makes a container that runs our own binary.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -7,6 +8,8 @@ use libcontainer::container::Container;
 use libcontainer::container::builder::ContainerBuilder;
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::syscall::syscall::SyscallType;
+use ssr_code_cache::ipc;
+use ssr_wasm::code_source::file_name;
 
 use super::command::{Done, ModuleFile, OwnOptions, ProcessStdio};
 use super::error_chain::error_chain;
@@ -20,7 +23,7 @@ use crate::cgroup::Cgroup;
 use crate::cgroup::paths::unified;
 use crate::io::stdio;
 use crate::oci::container_files::ContainerFiles;
-use crate::oci::container_kind::ContainerKind;
+use crate::oci::container_kind::{self, ContainerKind};
 use crate::oci::entrypoint::Unusable;
 use crate::oci::{own_process, spec};
 
@@ -53,6 +56,10 @@ pub fn create(
         ContainerKind::Sandbox => OwnExecutor::Pause,
         ContainerKind::Site => OwnExecutor::Site,
     };
+    if kind == ContainerKind::Site {
+        // As early as this: whoever provides the code looks at the module meanwhile.
+        announce(&spec, &files, module);
+    }
     restrict_root(bundle, &root, &mut spec)?;
     if kind == ContainerKind::Site {
         image::leave_to_process(bundle, &spec)?;
@@ -77,6 +84,18 @@ pub fn create(
         loopback::switch_on(pid.as_raw())?;
     }
     Ok(Done::Process { pid: pid.as_raw(), serves: kind == ContainerKind::Site })
+}
+
+/// Lets the code of the container's module be prepared while the container is made. Best
+/// effort: its process asks for it in any case.
+fn announce(spec: &Spec, files: &ContainerFiles, module: &ModuleFile) {
+    let file = match module {
+        ModuleFile::Layer(layer) => File::open(layer).ok(),
+        ModuleFile::Expected | ModuleFile::InRoot => container_kind::module_of(spec, files),
+    };
+    if let (Some(file), Some(path)) = (file, spec::entrypoint(spec)) {
+        let _ = ipc::announce(inherited_fds::code_socket(), &file_name(&path.to_string_lossy()), &file);
+    }
 }
 
 /// Writes the configuration as libcontainer should get it into a bundle of its own.

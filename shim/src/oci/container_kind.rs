@@ -1,12 +1,14 @@
 //! What kind of container a configuration asks for. It is decided before the container is
 //! made, because each kind is made by another program.
 
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use libcontainer::oci_spec::runtime::Spec;
 
 use super::container_files::ContainerFiles;
-use super::entrypoint::{Entrypoint, Unusable};
+use super::entrypoint::{Entrypoint, Files as _, Unusable};
 
 /// CRI's annotation of a container's part in its pod.
 const CONTAINER_TYPE: &str = "io.kubernetes.cri.container-type";
@@ -52,6 +54,16 @@ impl ContainerKind {
             }
         }
     }
+}
+
+/// The module that a site's container runs, open for reading, if it is in the binary format.
+pub fn module_of(spec: &Spec, files: &ContainerFiles) -> Option<File> {
+    let Ok(Entrypoint::Module(module)) = Entrypoint::find(arguments(spec), path_variable(spec), files) else {
+        return None;
+    };
+    let file = files.open(Path::new(ssr_server::split_function(&module[0]).0)).ok()?;
+    let mut magic = [0; 4];
+    (file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\0asm").then_some(file)
 }
 
 fn is_sandbox(spec: &Spec) -> bool {
