@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use ssr_wasm::carried::text::SharedText;
-use ssr_wasm::compile::{self, CompileError, MachineCode};
+use ssr_wasm::compile::{CompileError, MachineCode};
 use ssr_wasm::own_engines::{self, OwnEngine};
 
 use crate::cache::Code;
@@ -45,17 +45,6 @@ pub struct Request {
     pub name: String,
     /// The memory limit of a render in bytes, which 32-bit code depends on.
     pub render_memory_limit: usize,
-    /// The engines whose code it can load; see [`compile::loadable_engines`].
-    pub engines: Vec<String>,
-}
-
-impl Request {
-    /// For a module whose renders have this memory limit, in bytes.
-    pub fn new(name: &str, render_memory_limit: usize) -> io::Result<Self> {
-        let engines = compile::loadable_engines(render_memory_limit)
-            .map_err(|error| io::Error::other(format!("{error:#}")))?;
-        Ok(Self { name: name.to_owned(), render_memory_limit, engines })
-    }
 }
 
 /// The answer. The code's file comes with [`Answer::Code`], and then the machine code's, if that is
@@ -97,13 +86,6 @@ pub fn ask(socket: impl AsFd, request: &Request, module: &File) -> Result<Code, 
 pub fn receive_message(socket: impl AsFd) -> io::Result<Option<(Message, File)>> {
     let Some((message, mut files)) = receive(socket)? else { return Ok(None) };
     let file = files.next().ok_or_else(|| invalid("the request has no module"))?;
-    if let Message::Request(request) = &message {
-        // They become part of file names.
-        let engine = |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric());
-        if !request.engines.iter().all(engine) {
-            return Err(invalid("the request has an invalid engine name"));
-        }
-    }
     // Reading anything else could block for ever.
     if !file.metadata()?.is_file() {
         return Err(invalid("the module is not a regular file"));
@@ -233,7 +215,7 @@ mod tests {
             let reason = format!("{} of {} is {text}", request.name, request.render_memory_limit);
             answer(&there, &Err(CompileError::Module(reason.repeat(1000)))).unwrap();
         });
-        let request = Request { name: "ssr.wasm".to_owned(), render_memory_limit: 5, engines: Vec::new() };
+        let request = Request { name: "ssr.wasm".to_owned(), render_memory_limit: 5 };
         match ask(&here, &request, &file("\0asm odd")).unwrap_err() {
             CompileError::Module(reason) => {
                 assert!(reason.starts_with("ssr.wasm of 5 is \0asm odd"));
@@ -250,8 +232,8 @@ mod tests {
         sendmsg::<UnixAddr>(here.as_raw_fd(), &[IoSlice::new(b"nonsense")], &[], MsgFlags::empty(), None)
             .unwrap();
         assert!(receive_message(&there).is_err());
-        let request = Request { name: String::new(), render_memory_limit: 0, engines: vec!["0a".to_owned()] };
-        for message in [Message::Announcement("ssr.wasm".to_owned()), Message::Request(request.clone())] {
+        let request = Request { name: String::new(), render_memory_limit: 0 };
+        for message in [Message::Announcement("ssr.wasm".to_owned()), Message::Request(request)] {
             send(&here, &message, &[]).unwrap();
             assert!(receive_message(&there).is_err());
             send(&here, &message, &[&File::open("/dev/zero").unwrap()]).unwrap();
@@ -259,9 +241,6 @@ mod tests {
             send(&here, &message, &[&File::open("/proc/self/stat").unwrap()]).unwrap();
             assert!(receive_message(&there).unwrap_err().to_string().contains("not WebAssembly"));
         }
-        let outside = Request { engines: vec!["../x".to_owned()], ..request };
-        send(&here, &Message::Request(outside), &[&file("\0asm")]).unwrap();
-        assert!(receive_message(&there).unwrap_err().to_string().contains("engine name"));
         drop(here);
         assert!(receive_message(&there).unwrap().is_none());
     }

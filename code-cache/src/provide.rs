@@ -159,7 +159,7 @@ fn remember_failure(cache: &CodeCache, module: &str, render_memory_limit: usize,
 }
 
 /// The engines whose code this machine can load, best first.
-fn host_engines(render_memory_limit: usize) -> Result<Vec<String>, CompileError> {
+pub fn host_engines(render_memory_limit: usize) -> Result<Vec<String>, CompileError> {
     let engines = compile::loadable_engines(render_memory_limit);
     engines.map_err(|error| CompileError::System(io::Error::other(format!("{error:#}"))))
 }

@@ -34,11 +34,10 @@ fuzz_target!(|input: &[u8]| {
         if sent.is_err() {
             return;
         }
-        if !is_request {
+        if is_request {
+            let _ = ipc::receive_message(&there);
+        } else {
             let _ = ipc::receive_answer(&there);
-        } else if let Ok(Some((ipc::Message::Request(request), _))) = ipc::receive_message(&there) {
-            // What becomes a file name.
-            assert!(request.engines.iter().all(|engine| !engine.contains(['/', '.', '\0'])));
         }
     }
 });

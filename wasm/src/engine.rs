@@ -50,17 +50,23 @@ pub enum Form {
     Component,
 }
 
-/// The engine that runs renders on this machine, of modules whose machine code is `text`, or their
-/// own.
-pub fn for_rendering(
-    interruption: Interruption,
-    limits: &Limits,
-    text: Option<SharedText>,
-) -> Result<Engine> {
-    let pool = Allocation::Pool { slots: limits.render_threads };
-    let mut config = config(Target::Host, Form::Module, interruption, limits.render_memory_limit, pool)?;
+/// The engine that compiles modules and runs renders of them on this machine.
+pub fn for_rendering(interruption: Interruption, limits: &Limits) -> Result<Engine> {
+    Engine::new(&rendering(interruption, limits)?)
+}
+
+/// The same without a compiler, for modules that have been compiled, and whose machine code is
+/// `text`, or their own.
+pub fn for_compiled(interruption: Interruption, limits: &Limits, text: Option<SharedText>) -> Result<Engine> {
+    let mut config = rendering(interruption, limits)?;
+    config.enable_compiler(false);
     config.with_custom_code_memory(text.map(|text| Arc::new(text) as Arc<dyn CustomCodeMemory>));
     Engine::new(&config)
+}
+
+fn rendering(interruption: Interruption, limits: &Limits) -> Result<Config> {
+    let pool = Allocation::Pool { slots: limits.render_threads };
+    config(Target::Host, Form::Module, interruption, limits.render_memory_limit, pool)
 }
 
 /// The engine that runs programs and components that answer requests.

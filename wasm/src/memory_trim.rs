@@ -21,6 +21,13 @@ pub async fn trim_after_start() {
     trim_heap();
 }
 
+/// Frees what requests have needed, when none has come for a while: the same pages, but of
+/// this thread's stack.
+pub fn trim_when_idle() {
+    unmap_code();
+    trim_heap();
+}
+
 fn unmap_code() {
     // Symbols of every linker: the first byte of the program, and the end of its code.
     unsafe extern "C" {
@@ -49,7 +56,7 @@ pub fn use_single_arena() {
 }
 
 /// Returns the heap's free pages to the kernel.
-pub fn trim_heap() {
+fn trim_heap() {
     // musl does so by itself.
     #[cfg(target_env = "gnu")]
     // SAFETY: has no requirements.

@@ -19,7 +19,7 @@ pub fn code_source() -> CodeSource {
     // SAFETY: the helper has left it to this process, and nothing else uses it.
     let socket = unsafe { OwnedFd::from_raw_fd(CODE_SOCKET) };
     CodeSource::Provider(Box::new(move |name, module, limits| {
-        let request = Request::new(name, limits.render_memory_limit)?;
+        let request = Request { name: name.to_owned(), render_memory_limit: limits.render_memory_limit };
         let Code { file, metadata, machine, warnings, notes, .. } = ipc::ask(&socket, &request, module)?;
         for warning in warnings {
             log::warn!("{warning}");

@@ -129,11 +129,12 @@ fn provide(
             Some(Ahead { digest, .. }) => digest,
             None => digest_file(module, &request.name)?,
         };
-        if let Some(mut code) = provide::find_here(cache, &digest, &request.engines, &mut warnings) {
+        let engines = provide::host_engines(request.render_memory_limit)?;
+        if let Some(mut code) = provide::find_here(cache, &digest, &engines, &mut warnings) {
             code.warnings.append(&mut warnings);
             return Ok(code);
         }
-        if let Some(failure) = provide::find_failure(cache, &digest, &request.engines) {
+        if let Some(failure) = provide::find_failure(cache, &digest, &engines) {
             return Err(CompileError::Module(failure.explain()));
         }
         for warning in &warnings {
@@ -178,8 +179,7 @@ mod tests {
             CachePlace { enabled: true, directory: dir.path().join("c"), size: 1 << 20, namespace: None };
         let module = tempfile::tempfile().unwrap();
         module.set_len(1 << 40).unwrap();
-        let request =
-            Request { name: "ssr.wasm".to_owned(), render_memory_limit: 1 << 20, engines: Vec::new() };
+        let request = Request { name: "ssr.wasm".to_owned(), render_memory_limit: 1 << 20 };
         for place in [Ok(place), Err("no cache".to_owned())] {
             let error = provide(place, None, &request, &module).unwrap_err();
             assert!(

@@ -147,7 +147,7 @@ impl Guest for Handler {
     fn unload(&self) {
         if matches!(self.code, Code::Compiled(_)) {
             *self.loaded.lock() = None;
-            memory_trim::trim_heap();
+            memory_trim::trim_when_idle();
         }
     }
 }

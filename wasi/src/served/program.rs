@@ -209,7 +209,7 @@ impl Program {
     pub(super) fn unload(&self) {
         if matches!(self.main.source.code, Code::Compiled(_)) {
             *self.loaded.lock() = None;
-            memory_trim::trim_heap();
+            memory_trim::trim_when_idle();
         }
     }
 }

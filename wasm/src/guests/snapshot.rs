@@ -108,11 +108,10 @@ impl Site {
                 "it is a WebAssembly module but not a site: it was not made by `ssr build`".to_owned(),
             ));
         }
-        let engine = engine::for_rendering(interruption, limits, None).map_err(internal)?;
+        let engine = engine::for_rendering(interruption, limits).map_err(internal)?;
         let load = |engine: &Engine| Module::from_binary(engine, bytes);
         let module = load(&engine).map_err(|error| {
-            let pages =
-                |ample: &Limits| Ok(pages_of(&load(&engine::for_rendering(interruption, ample, None)?)?));
+            let pages = |ample: &Limits| Ok(pages_of(&load(&engine::for_rendering(interruption, ample)?)?));
             limits
                 .too_small_for(pages)
                 .map_or_else(|| LoadError::Module(does_not_compile(&error, &kind)), LoadError::Limits)
@@ -173,7 +172,7 @@ impl Guest for Site {
             return;
         }
         *self.loaded.lock() = None;
-        memory_trim::trim_heap();
+        memory_trim::trim_when_idle();
     }
 }
 
@@ -185,16 +184,15 @@ impl LoadedModule {
             MachineCode::Shared(text) => Some(text.try_clone().map_err(no_file)?),
             MachineCode::InFile | MachineCode::Linked(_) => None,
         };
-        let engine = engine::for_rendering(code.interruption, limits, text).map_err(internal)?;
+        let engine = engine::for_compiled(code.interruption, limits, text).map_err(internal)?;
         let load = |engine: &Engine| {
             // SAFETY: the file was written by this binary's own compiler and reached this process
             // by way of a directory that only the node's administrator can write to.
             unsafe { Module::deserialize_open_file(engine, file.try_clone()?) }
         };
         let module = load(&engine).map_err(|error| {
-            let pages = |ample: &Limits| {
-                Ok(pages_of(&load(&engine::for_rendering(code.interruption, ample, None)?)?))
-            };
+            let pages =
+                |ample: &Limits| Ok(pages_of(&load(&engine::for_compiled(code.interruption, ample, None)?)?));
             limits.too_small_for(pages).map_or_else(|| internal(error), LoadError::Limits)
         })?;
         let time_limit = TimeLimit::start(&engine, &[&module], code.interruption).map_err(no_clock_thread)?;

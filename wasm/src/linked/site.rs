@@ -74,6 +74,6 @@ impl Guest for LinkedSite {
 
     fn unload(&self) {
         self.instances.lock().clear();
-        memory_trim::trim_heap();
+        memory_trim::trim_when_idle();
     }
 }
