@@ -53,7 +53,7 @@ fn imported_code_is_found_like_code_compiled_here() {
     let mut warnings = Vec::new();
     let code = provide::find(&cache, &digest(&site()), &engines, &mut warnings).unwrap();
     assert_eq!((entry::check(code.file.as_file()).unwrap(), warnings.len()), (compiled(here).0, 0));
-    let engine = engine::for_rendering(
+    let engine = engine::for_compiled(
         code.metadata.interruption,
         &Limits { render_threads: 1, ..Limits::default() },
         None,
