@@ -2,7 +2,7 @@
 //! nothing for them.
 
 use std::collections::BTreeSet;
-
+use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use ssr_e2e::{Container, Containerd, Image, shell, under_test};
@@ -58,6 +58,39 @@ fn a_site_of_another_engine_is_compiled_and_answers_the_same() {
     for site in [known, other] {
         assert_eq!(site.stop().code, 0);
     }
+    containerd.assert_clean();
+}
+
+#[test]
+fn a_sites_code_is_ready_before_its_container_is_started() {
+    let containerd = Containerd::start();
+    let mut site = containerd.site().create();
+    site.create_task();
+    let ready = shell::poll(|| (containerd.cached_code().len() == 1).then_some(()));
+    assert!(ready.is_some(), "{}", containerd.log());
+    site.start_task();
+    site.wait_for_answer();
+    assert_eq!(site.get("/number?n=7").status, 200);
+    assert_eq!(site.stop().code, 0);
+    containerd.assert_clean();
+}
+
+#[test]
+fn a_module_that_is_written_to_between_creation_and_start_runs_as_it_is_then() {
+    let containerd = Containerd::start();
+    let module = containerd.dir().join("volume.wasm");
+    fs::write(&module, Image::from_fixture("site.js").module()).unwrap();
+    let mount = format!("type=bind,src={},dst=/ssr.wasm,options=bind:ro", module.display());
+    let mut site = containerd.site().option("--mount").option(&mount).create();
+    site.create_task();
+    let ready = shell::poll(|| (containerd.cached_code().len() == 1).then_some(()));
+    assert!(ready.is_some(), "{}", containerd.log());
+    fs::write(&module, Image::from_fixture("other_site.js").module()).unwrap();
+    site.start_task();
+    site.wait_for_answer();
+    assert!(site.get("/").body.contains("of another site"), "{}", site.get("/").body);
+    assert_eq!(containerd.cached_code().len(), 2);
+    assert_eq!(site.stop().code, 0);
     containerd.assert_clean();
 }
 

@@ -182,8 +182,11 @@ impl<'a> Run<'a> {
 
     /// `ctr container create`: a container without a task.
     pub fn create(self) -> Container<'a> {
-        let container = Container::new(self.containerd, unique_id());
-        shell::run(&mut self.command(&["container", "create"], container.id(), &[])).success();
+        let port = http::free_port();
+        let run = self.env("SSR_LISTEN", &format!("127.0.0.1:{port}"));
+        let mut container = Container::new(run.containerd, unique_id());
+        container.port = port;
+        shell::run(&mut run.command(&["container", "create"], container.id(), &[])).success();
         container
     }
 }
