@@ -66,8 +66,12 @@ enum Answer {
 /// After this many milliseconds without an answer, the log says what is going on.
 const QUIET_MS: u16 = 1_000;
 
-/// Says that the code of `module` will be asked for at the same end of the socket.
+/// Says that the code of `module` will be asked for at the same end of the socket. Does nothing
+/// for a file in the text format or a table of routes: what is asked for is another file then.
 pub fn announce(socket: impl AsFd, name: &str, module: &File) -> io::Result<()> {
+    if !is_webassembly(module) {
+        return Ok(());
+    }
     send(socket, &Message::Announcement(name.to_owned()), &[module])
 }
 
@@ -92,11 +96,15 @@ pub fn receive_message(socket: impl AsFd) -> io::Result<Option<(Message, File)>>
     }
     // Nor is anything else hashed: files of /proc, whose content depends on who reads them,
     // are regular, too.
-    let mut magic = [0; 4];
-    match file.read_at(&mut magic, 0) {
-        Ok(4) if magic == *b"\0asm" => Ok(Some((message, file))),
-        _ => Err(invalid("the module's file is not WebAssembly")),
+    match is_webassembly(&file) {
+        true => Ok(Some((message, file))),
+        false => Err(invalid("the module's file is not WebAssembly")),
     }
+}
+
+fn is_webassembly(file: &File) -> bool {
+    let mut magic = [0; 4];
+    file.read_at(&mut magic, 0).is_ok_and(|read| read == 4 && magic == *b"\0asm")
 }
 
 /// Sends what [`ask`] waits for.
@@ -224,6 +232,17 @@ mod tests {
             CompileError::System(error) => panic!("{error}"),
         }
         compiler.join().unwrap();
+    }
+
+    #[test]
+    fn only_a_binary_module_is_announced() {
+        let (here, there) = pair();
+        announce(&here, "text.wat", &file("(module)")).unwrap();
+        announce(&here, "ssr.wasm", &file("\0asm")).unwrap();
+        let (message, _) = receive_message(&there).unwrap().unwrap();
+        assert_eq!(message, Message::Announcement("ssr.wasm".to_owned()));
+        drop(here);
+        assert!(receive_message(&there).unwrap().is_none());
     }
 
     #[test]

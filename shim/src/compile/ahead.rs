@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 use ssr_code_cache::cache::{Code, CodeCache};
 use ssr_code_cache::module::{FileState, digest_file, read_file};
 use ssr_code_cache::provide;
+use ssr_wasm::detect::{self, Kind};
 
 /// A module that was announced.
 #[derive(Debug)]
@@ -27,7 +28,8 @@ impl Ahead {
         let digest = digest_file(module, name)?;
         let mut warnings = Vec::new();
         let code = match provide::find_here(cache, &digest, &[], &mut warnings) {
-            None => {
+            // Others run on no engine of this program's: they are not read again for that.
+            None if matches!(detect::kind_of(module)?, Ok(Kind::Site(_))) => {
                 let module = read_file(module, name)?;
                 provide::on_own_engine(cache, &module, name)
             }

@@ -2,7 +2,6 @@
 //! made, because each kind is made by another program.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use libcontainer::oci_spec::runtime::Spec;
@@ -56,14 +55,12 @@ impl ContainerKind {
     }
 }
 
-/// The module that a site's container runs, open for reading, if it is in the binary format.
+/// What a site's container runs, open for reading, if it is a module.
 pub fn module_of(spec: &Spec, files: &ContainerFiles) -> Option<File> {
     let Ok(Entrypoint::Module(module)) = Entrypoint::find(arguments(spec), path_variable(spec), files) else {
         return None;
     };
-    let file = files.open(Path::new(ssr_server::split_function(&module[0]).0)).ok()?;
-    let mut magic = [0; 4];
-    (file.read_exact_at(&mut magic, 0).is_ok() && magic == *b"\0asm").then_some(file)
+    files.open(Path::new(ssr_server::split_function(&module[0]).0)).ok()
 }
 
 fn is_sandbox(spec: &Spec) -> bool {
