@@ -30,6 +30,10 @@ fn site(pages: u32, body: &str, limits: &Limits) -> Site {
           (func (export "ssr_input") (param i32) (result i32) (i32.const 0))
           (func (export "ssr_render") (local $n i32) {body})
           (func (export "never") unreachable)
+          (func $deep (param $depth i32) (param $size i32)
+            (if (local.get $depth)
+              (then (call $deep (i32.sub (local.get $depth) (i32.const 1)) (local.get $size)))
+              (else (memory.fill (i32.const 0) (i32.const 1) (local.get $size)))))
           (@custom "ssr:site" "{{\"abi\":1,\"built_by\":\"test\"}}"))"#
     );
     Site::compile("test.wasm", &wat::parse_str(guest).unwrap(), limits).unwrap()
@@ -143,6 +147,9 @@ fn one_write_to_the_log_takes_a_bounded_part_and_says_how_much() {
     }
 }
 
+/// Far more than it takes, and far less than a guest takes that is only ended by chance.
+const SOON: Duration = Duration::from_secs(10);
+
 #[test]
 fn a_guest_that_is_nearly_always_in_host_functions_is_ended_in_time() {
     for body in [
@@ -153,17 +160,27 @@ fn a_guest_that_is_nearly_always_in_host_functions_is_ended_in_time() {
         let started = Instant::now();
         let limit = Duration::from_millis(50);
         assert_eq!(failure(1024, body, &limits(128 * MIB, limit)), RenderError::TimedOut(limit), "{body}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{body}: {:?}", started.elapsed());
+        assert!(started.elapsed() < SOON, "{body}: {:?}", started.elapsed());
     }
 }
 
 #[test]
-fn a_guest_that_is_nearly_always_filling_memory_is_ended_soon() {
-    for size in ["0x4000000", "0x10000"] {
-        let fill = format!("(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const {size})) br 0)");
-        let started = Instant::now();
-        let limit = Duration::from_millis(50);
-        assert_eq!(failure(1024, &fill, &limits(128 * MIB, limit)), RenderError::TimedOut(limit), "{size}");
-        assert!(started.elapsed() < Duration::from_secs(10), "{size}: {:?}", started.elapsed());
+fn a_guest_that_is_nearly_always_filling_or_copying_memory_is_ended_soon() {
+    for size in ["0x4000000", "0x10000", "0x1000"] {
+        for body in [
+            format!("(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const {size})) br 0)"),
+            format!("(loop (memory.copy (i32.const 0) (i32.const 1) (i32.const {size})) br 0)"),
+            // From a call of a call.
+            format!("(loop (call $deep (i32.const 20) (i32.const {size})) br 0)"),
+        ] {
+            let started = Instant::now();
+            let limit = Duration::from_millis(50);
+            assert_eq!(
+                failure(1025, &body, &limits(128 * MIB, limit)),
+                RenderError::TimedOut(limit),
+                "{body}"
+            );
+            assert!(started.elapsed() < SOON, "{body}: {:?}", started.elapsed());
+        }
     }
 }

@@ -14,6 +14,11 @@ mod registers;
     path = "unsupported.rs"
 )]
 mod signal;
+#[cfg(all(
+    target_os = "linux",
+    any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "x86", target_arch = "arm")
+))]
+mod stack;
 mod trap;
 
 use std::time::Duration;

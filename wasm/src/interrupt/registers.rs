@@ -1,7 +1,8 @@
 //! The registers of a thread that a signal has interrupted, as its handler sees and changes them:
-//! which instruction it is at, where it goes on, and how it calls a function there.
+//! which instruction it is at, where its stack ends, where it goes on, and how it calls a function
+//! there.
 
-pub use of_this_machine::{call, go_to, instruction};
+pub use of_this_machine::{call, go_to, instruction, stack_pointer};
 
 #[cfg(target_arch = "x86_64")]
 mod of_this_machine {
@@ -9,6 +10,10 @@ mod of_this_machine {
 
     pub fn instruction(context: &ucontext_t) -> usize {
         context.uc_mcontext.gregs[libc::REG_RIP as usize] as usize
+    }
+
+    pub fn stack_pointer(context: &ucontext_t) -> usize {
+        context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
     }
 
     pub fn go_to(context: &mut ucontext_t, instruction: usize) {
@@ -32,6 +37,10 @@ mod of_this_machine {
         context.uc_mcontext.pc as usize
     }
 
+    pub fn stack_pointer(context: &ucontext_t) -> usize {
+        context.uc_mcontext.sp as usize
+    }
+
     pub fn go_to(context: &mut ucontext_t, instruction: usize) {
         context.uc_mcontext.pc = instruction as u64;
     }
@@ -51,6 +60,10 @@ mod of_this_machine {
 
     pub fn instruction(context: &ucontext_t) -> usize {
         context.uc_mcontext.arm_pc as usize
+    }
+
+    pub fn stack_pointer(context: &ucontext_t) -> usize {
+        context.uc_mcontext.arm_sp as usize
     }
 
     pub fn go_to(context: &mut ucontext_t, instruction: usize) {
@@ -84,6 +97,11 @@ mod of_this_machine {
     pub fn instruction(context: &ucontext_t) -> usize {
         // SAFETY: the context is the kernel's.
         unsafe { *register(context, INSTRUCTION) as usize }
+    }
+
+    pub fn stack_pointer(context: &ucontext_t) -> usize {
+        // SAFETY: as above.
+        unsafe { *register(context, STACK) as usize }
     }
 
     pub fn go_to(context: &mut ucontext_t, instruction: usize) {

@@ -8,8 +8,12 @@
 //! where the module was entered. This is safe at any instruction of a function:
 //! wasmtime unwinds from its own entry frame and needs nothing of the frames between.
 //! Anywhere else (host functions, wasmtime's trampolines) the handler leaves the thread
-//! alone, and the signal is sent again a millisecond later; much more often after a while,
-//! because a thread may be there nearly always.
+//! alone, and the signal is sent again a millisecond later.
+//!
+//! A thread may be there nearly always: a loop that does nothing but fill memory is in
+//! compiled code for some nanoseconds in each round. After a while the handler therefore
+//! bars the way back: the addresses in compiled code that host functions return to, which
+//! are on the thread's stack, become the address of the trap.
 
 use std::cell::Cell;
 use std::io;
@@ -24,8 +28,8 @@ use parking_lot::{Condvar, Mutex};
 use wasmtime::Module;
 use wasmtime::component::Component;
 
-use super::registers::{call, go_to, instruction};
-use super::trap;
+use super::registers::{call, go_to, instruction, stack_pointer};
+use super::{stack, trap};
 
 /// Whether this works for modules on this machine: wasmtime makes machine code for it.
 pub const SUPPORTED: bool = cfg!(target_pointer_width = "64");
@@ -38,8 +42,8 @@ const SIGNAL: libc::c_int = libc::SIGURG;
 const RESEND_INTERVAL: Duration = Duration::from_millis(1);
 
 /// The same for a render that has been late for [`VERY_LATE`]: one that is nearly always
-/// in the engine's own functions, filling or copying much memory again and again, and
-/// that is seldom met in between.
+/// in host functions and is seldom met in between. It matters where the way back is not
+/// found: for calls with a stack of their own.
 const HASTY_INTERVAL: Duration = Duration::from_micros(2);
 const VERY_LATE: Duration = Duration::from_millis(20);
 
@@ -124,8 +128,12 @@ impl Code {
 /// A render, as the signal handler sees it.
 struct Running {
     code: Arc<Code>,
+    /// The part of its thread's stack that its calls use, if that is known.
+    stack: Option<Range<usize>>,
     /// Whether its time is up.
     expired: AtomicBool,
+    /// Whether it has been up for [`VERY_LATE`].
+    very_late: AtomicBool,
 }
 
 thread_local! {
@@ -215,7 +223,12 @@ impl Signals {
     /// until the returned value is dropped.
     pub fn limit(&self, limit: Duration) -> Limited<'_> {
         unblock();
-        let running = Arc::new(Running { code: Arc::clone(&self.code), expired: AtomicBool::new(false) });
+        let running = Arc::new(Running {
+            code: Arc::clone(&self.code),
+            stack: stack::from_here(),
+            expired: AtomicBool::new(false),
+            very_late: AtomicBool::new(false),
+        });
         RUNNING.set(Arc::as_ptr(&running));
         let deadline = Instant::now() + limit;
         // SAFETY: has no requirements.
@@ -260,11 +273,12 @@ impl Watch {
                 if render.deadline > now {
                     return render.deadline;
                 }
+                let late = now.saturating_duration_since(render.deadline);
                 render.running.expired.store(true, Ordering::Relaxed);
+                render.running.very_late.store(late >= VERY_LATE, Ordering::Relaxed);
                 // The thread exists: it removes its render from the list, under the lock that
                 // is held here, before it ends.
                 signal(render.thread);
-                let late = now.saturating_duration_since(render.deadline);
                 now + if late < VERY_LATE { RESEND_INTERVAL } else { HASTY_INTERVAL }
             };
             state.next_look = state.renders.iter().map(look).min();
@@ -326,13 +340,31 @@ extern "C" fn on_signal(_: libc::c_int, _: *mut libc::siginfo_t, context: *mut l
     if !running.expired.load(Ordering::Relaxed) {
         return;
     }
-    if !running.code.contains(instruction(context)) {
+    if running.code.contains(instruction(context)) {
+        match running.code.end {
+            End::Trap(trap) => go_to(context, trap),
+            End::Function(function) => call(context, function),
+        }
+    } else if running.very_late.load(Ordering::Relaxed) {
+        bar_the_way_back(running, context);
+    }
+}
+
+/// Has the host functions that this thread is in return to the trap instead of compiled code.
+/// Linked engines have no trap, and nothing can return to a function.
+fn bar_the_way_back(running: &Running, context: &libc::ucontext_t) {
+    let (End::Trap(trap), Some(stack)) = (&running.code.end, &running.stack) else { return };
+    let end = stack_pointer(context);
+    // A call with a stack of its own is somewhere else.
+    if !stack.contains(&end) {
         return;
     }
-    match running.code.end {
-        End::Trap(instruction) => go_to(context, instruction),
-        End::Function(function) => call(context, function),
-    }
+    // SAFETY: this thread uses its stack from `end` on. An address within a function that was
+    // WebAssembly is a return address there, or what an earlier call has left: wasmtime calls such
+    // functions by trampolines only. What else reads return addresses are backtraces and the
+    // collector of unused objects, which take the trap for any other instruction of compiled code,
+    // and this call never gets back to its objects.
+    unsafe { stack::replace(end..stack.end, |word| running.code.contains(word), *trap) };
 }
 
 #[cfg(test)]

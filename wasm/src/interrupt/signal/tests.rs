@@ -23,14 +23,17 @@ fn run(engine: &Engine, module: &Module, signals: &Signals, limit: Duration) -> 
     limited.reached()
 }
 
-/// Every kind of endless loop in compiled code: with and without calls, memory
-/// accesses and checks.
-const ENDLESS: [&str; 5] = [
+/// Every kind of endless loop: with and without calls, memory accesses and checks, and nearly
+/// always in functions of the host.
+const ENDLESS: [&str; 8] = [
     "(loop br 0)",
     "(local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) br 0)",
     "(loop (i32.store (i32.const 8) (i32.load (i32.const 8))) br 0)",
     "(loop (call $leaf) br 0)",
     "(loop (drop (call $deep (i32.const 50))) br 0)",
+    "(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x10000)) br 0)",
+    "(loop (drop (memory.grow (i32.const 0))) br 0)",
+    "(loop (call $fill (i32.const 50)) br 0)",
 ];
 
 fn endless(body: &str) -> String {
@@ -39,6 +42,10 @@ fn endless(body: &str) -> String {
            (func $deep (param i32) (result i32)
              (if (result i32) (local.get 0)
                (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (i32.const 0))))
+           (func $fill (param i32)
+             (if (local.get 0)
+               (then (call $fill (i32.sub (local.get 0) (i32.const 1))))
+               (else (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x10000)))))
            (func (export \"run\") {body}) (export \"never\" (func $never)))"
     )
 }
