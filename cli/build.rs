@@ -1,9 +1,25 @@
-//! Finds the engine guest that is embedded in `ssr` for `ssr build`.
+//! Finds the engine guest that is embedded in `ssr` for `ssr build`, and has the linker put functions
+//! together that are needed together.
 
 use std::path::PathBuf;
 use std::{env, fs};
 
 fn main() {
+    order_functions();
+    find_engine();
+}
+
+/// The kernel maps the 64 KiB around each page of the program that a container touches.
+fn order_functions() {
+    let order = concat!(env!("CARGO_MANIFEST_DIR"), "/function-order.ld");
+    println!("cargo::rerun-if-changed={order}");
+    // Programs for debugging are linked often, and not measured.
+    if env::var("OPT_LEVEL").is_ok_and(|level| level != "0") {
+        println!("cargo::rustc-link-arg-bins=-Wl,--script={order}");
+    }
+}
+
+fn find_engine() {
     println!("cargo::rustc-check-cfg=cfg(has_engine)");
     println!("cargo::rerun-if-env-changed=SSR_ENGINE_WASM");
     let path = env::var_os("SSR_ENGINE_WASM").map_or_else(

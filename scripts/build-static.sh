@@ -14,7 +14,7 @@ say() { echo "build: $*" >&2; }
 target=$(scripts/static-target.sh "$arch")
 zig=$(scripts/zig-path.sh)
 build_dir=target/dist-build
-args=() flags="-C relocation-model=static"
+args=() flags="-C relocation-model=static -C symbol-mangling-version=v0"
 export SSR_LINKED_ENGINES=""
 if [[ $arch == armv7 || $arch == armv6 || $arch == i686 ]]; then
   SSR_LINKED_ENGINES=$(scripts/linked-engines.sh target/release/ssr "$target")

@@ -21,3 +21,4 @@ pub mod own_engines;
 pub mod pool;
 pub mod target;
 pub mod text;
+mod thread_stack;

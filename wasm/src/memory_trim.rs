@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::thread_stack::lowest_address;
+
 /// Start-up work is over this long after it began.
 const START_UP: Duration = Duration::from_secs(1);
 
@@ -10,24 +12,24 @@ const FRAMES: usize = 16 << 10;
 
 /// Frees what only the start has needed, one second after it: unmaps the pages of this
 /// program's own code and constants, and returns the free pages of the heap and of this
-/// thread's stack. What is needed
-/// again is mapped again from the page cache, which all processes share. The kernel maps
-/// 16 pages around each page that is touched: after a start that is most of the program,
-/// of which serving a site needs a third.
+/// thread's stack. What is needed again is mapped again from the page cache, which all
+/// processes share, with the 64 KiB around it: functions that are needed are together in the
+/// program (`cli/function-order.ld`).
 pub async fn trim_after_start() {
     tokio::time::sleep(START_UP).await;
-    unmap_code();
     trim_stack();
     trim_heap();
+    unmap_code();
 }
 
 /// Frees what requests have needed, when none has come for a while: the same pages, but of
 /// this thread's stack.
 pub fn trim_when_idle() {
-    unmap_code();
     trim_heap();
+    unmap_code();
 }
 
+/// To be done last: code that runs after it is mapped again.
 fn unmap_code() {
     // Symbols of every linker: the first byte of the program, and the end of its code.
     unsafe extern "C" {
@@ -68,28 +70,17 @@ fn trim_heap() {
 /// Returns the pages that this thread's stack once needed: it keeps each page that it has ever
 /// reached.
 fn trim_stack() {
-    // SAFETY: all zeros are attributes; they are read after they were filled in, and freed.
-    let lowest = unsafe {
-        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
-        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
-            return;
-        }
-        let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
-        let found = libc::pthread_attr_getstack(&raw const attributes, &raw mut lowest, &raw mut size);
-        libc::pthread_attr_destroy(&raw mut attributes);
-        if found != 0 {
-            return;
-        }
-        lowest
-    };
+    let Some(lowest) = lowest_address() else { return };
     let page = rustix::param::page_size();
     let here = std::hint::black_box(0u8);
     let end = ((&raw const here).addr().saturating_sub(FRAMES)) / page * page;
-    let start = lowest.addr().next_multiple_of(page);
+    let start = lowest.next_multiple_of(page);
     if start < end {
         // SAFETY: these pages are this thread's stack below all that is on it, where it grows to.
         // Of the first thread, some may not be mapped yet: that is no fault.
-        unsafe { libc::madvise(lowest.with_addr(start), end - start, libc::MADV_DONTNEED) };
+        unsafe {
+            libc::madvise(std::ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED)
+        };
     }
 }
 

@@ -1,9 +1,10 @@
 //! The way back from the host into compiled code: return addresses on a thread's stack.
 
 use std::cell::OnceCell;
-use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
+
+use crate::thread_stack::lowest_address;
 
 thread_local! {
     static LOWEST: OnceCell<Option<usize>> = const { OnceCell::new() };
@@ -15,20 +16,6 @@ pub fn from_here() -> Option<Range<usize>> {
     let lowest = LOWEST.with(|lowest| *lowest.get_or_init(lowest_address))?;
     let here = 0_u8;
     Some(lowest..ptr::from_ref(&here).addr())
-}
-
-fn lowest_address() -> Option<usize> {
-    let mut attributes = MaybeUninit::uninit();
-    let (mut lowest, mut size) = (ptr::null_mut(), 0);
-    // SAFETY: the attributes are read once they were written, and freed.
-    unsafe {
-        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
-            return None;
-        }
-        let found = libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut lowest, &raw mut size) == 0;
-        libc::pthread_attr_destroy(attributes.as_mut_ptr());
-        found.then_some(lowest.addr())
-    }
 }
 
 /// Puts `address` in the place of every word in `words` that `is_code` names.
