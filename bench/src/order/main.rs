@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, panic, thread};
 
@@ -32,11 +33,14 @@ fn main() -> Result<()> {
     let server = leaks::children(shim);
     ensure!(server.len() == 1, "the shim {shim} has the processes {server:?}, not one server");
     let processes = [shim, server[0]];
-    let done = AtomicBool::new(false);
+    let (done, (ready, is_ready)) = (AtomicBool::new(false), mpsc::channel());
     let addresses: Vec<usize> = functions.iter().map(|(address, _)| *address).collect();
     let called = thread::scope(|scope| {
-        let tracer = scope.spawn(|| trace::called(&processes, &addresses, &done));
-        use_site(&site);
+        let tracer = scope.spawn(|| trace::called(&processes, &addresses, ready, &done));
+        // An error is the tracer's, which it tells at the end.
+        if is_ready.recv().is_ok() {
+            use_site(&site);
+        }
         done.store(true, Ordering::Relaxed);
         tracer.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
     })?;
@@ -50,10 +54,10 @@ fn main() -> Result<()> {
             None => sections(name),
         })
         .collect();
+    println!("/* Functions that a container's processes call once they have started, as");
     println!(
-        "/* Functions that a container's processes call once they have started. scripts/order-functions.sh"
+        "   scripts/order-functions.sh has found them. A name that the program does not have does no harm. */"
     );
-    println!("   makes this file anew. A name that the program does not have does no harm. */");
     println!("SECTIONS {{\n  .text.called : {{");
     sections.iter().for_each(|section| println!("    {section}"));
     println!("  }}\n}} INSERT BEFORE .text;");

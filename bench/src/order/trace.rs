@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ use nix::unistd::Pid;
 /// `int3`.
 const BREAKPOINT: [u8; 1] = [0xcc];
 
+/// How often breakpoints are set again: they are lost when a process unmaps its code.
+const RENEWAL: Duration = Duration::from_millis(500);
+
 /// A process with breakpoints.
 struct Process {
     pid: u32,
@@ -23,14 +27,12 @@ struct Process {
     first_bytes: Vec<u8>,
 }
 
-/// How often breakpoints are set again: they are lost when a process unmaps its code.
-const RENEWAL: Duration = Duration::from_millis(500);
-
 /// Which of the functions at these addresses, which are sorted, the processes call until `done`. All
-/// run the same program.
-pub fn called(pids: &[u32], functions: &[usize], done: &AtomicBool) -> Result<Vec<bool>> {
+/// run the same program. `ready` hears when calls are noticed.
+pub fn called(pids: &[u32], functions: &[usize], ready: Sender<()>, done: &AtomicBool) -> Result<Vec<bool>> {
     let processes: Vec<Process> =
         pids.iter().map(|&pid| Process::with_breakpoints(pid, functions)).collect::<Result<_>>()?;
+    ready.send(()).context("nobody waits")?;
     let mut called = vec![false; functions.len()];
     let (mut last_round, mut renewed) = (false, Instant::now());
     loop {
