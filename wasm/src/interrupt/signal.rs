@@ -20,7 +20,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
@@ -134,6 +134,8 @@ struct Running {
     expired: AtomicBool,
     /// Whether it has been up for [`VERY_LATE`].
     very_late: AtomicBool,
+    /// From where on in the stack the way back is barred.
+    barred_from: AtomicUsize,
 }
 
 thread_local! {
@@ -228,6 +230,7 @@ impl Signals {
             stack: stack::from_here(),
             expired: AtomicBool::new(false),
             very_late: AtomicBool::new(false),
+            barred_from: AtomicUsize::new(usize::MAX),
         });
         RUNNING.set(Arc::as_ptr(&running));
         let deadline = Instant::now() + limit;
@@ -364,7 +367,10 @@ fn bar_the_way_back(running: &Running, context: &libc::ucontext_t) {
     // functions by trampolines only. What else reads return addresses are backtraces and the
     // collector of unused objects, which take the trap for any other instruction of compiled code,
     // and this call never gets back to its objects.
-    unsafe { stack::replace(end..stack.end, |word| running.code.contains(word), *trap) };
+    //
+    // A deep stack takes longer than it is until the next signal: no part of it is looked at twice.
+    let start = running.barred_from.fetch_min(end, Ordering::Relaxed).min(stack.end);
+    unsafe { stack::replace(end..start, |word| running.code.contains(word), *trap) };
 }
 
 #[cfg(test)]

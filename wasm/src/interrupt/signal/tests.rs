@@ -25,7 +25,7 @@ fn run(engine: &Engine, module: &Module, signals: &Signals, limit: Duration) -> 
 
 /// Every kind of endless loop: with and without calls, memory accesses and checks, and nearly
 /// always in functions of the host.
-const ENDLESS: [&str; 8] = [
+const ENDLESS: [&str; 9] = [
     "(loop br 0)",
     "(local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) br 0)",
     "(loop (i32.store (i32.const 8) (i32.load (i32.const 8))) br 0)",
@@ -34,6 +34,7 @@ const ENDLESS: [&str; 8] = [
     "(loop (memory.fill (i32.const 0) (i32.const 1) (i32.const 0x10000)) br 0)",
     "(loop (drop (memory.grow (i32.const 0))) br 0)",
     "(loop (call $fill (i32.const 50)) br 0)",
+    "(loop (call $fill (i32.const 5000)) br 0)",
 ];
 
 fn endless(body: &str) -> String {
