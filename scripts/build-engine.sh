@@ -44,12 +44,14 @@ WRAPPER
 printf '#!/bin/sh\nexec "%s" ar "$@"\n' "$zig" >target/engine/ar
 chmod +x target/engine/cc target/engine/ar
 
+flags=$(scripts/portable-rustflags.sh -C "link-arg=-zstack-size=$stack")
 echo "engine: compiling QuickJS-ng to WebAssembly (about a minute)" >&2
 RQUICKJS_SYS_NO_WASI_SDK=1 \
   CC_wasm32_wasip1="$PWD/target/engine/cc" \
   AR_wasm32_wasip1="$PWD/target/engine/ar" \
   CFLAGS_wasm32_wasip1="-O3 -mbulk-memory -mnontrapping-fptoint -msign-ext -DSSR_PATCHES=$patches" \
-  RUSTFLAGS="-C link-arg=-zstack-size=$stack" \
+  CARGO_ENCODED_RUSTFLAGS=$flags \
   cargo rustc --quiet --profile guest --target wasm32-wasip1 --package ssr-engine --crate-type cdylib
+scripts/portable-rustflags.sh --verify target/wasm32-wasip1/guest/ssr_engine.wasm
 install -m 644 target/wasm32-wasip1/guest/ssr_engine.wasm "$out"
 echo "engine: $out, $(stat -c %s "$out") bytes" >&2

@@ -14,7 +14,7 @@ say() { echo "build: $*" >&2; }
 target=$(scripts/static-target.sh "$arch")
 zig=$(scripts/zig-path.sh)
 build_dir=target/dist-build
-args=() flags="-C relocation-model=static -C symbol-mangling-version=v0"
+args=() flags=(-C relocation-model=static -C symbol-mangling-version=v0)
 export SSR_LINKED_ENGINES=""
 if [[ $arch == armv7 || $arch == armv6 || $arch == i686 ]]; then
   SSR_LINKED_ENGINES=$(scripts/linked-engines.sh target/release/ssr "$target")
@@ -26,11 +26,12 @@ if [[ $arch == armv* ]]; then
   # rustup has no standard library for ARMv6, which the stable compiler builds only if it is told so;
   # and then zig brings what programs start with. ARMv7 is built in the same way.
   args+=("-Zbuild-std=std,panic_abort")
-  flags+=" -C link-self-contained=no --cfg patched_fibers"
+  flags+=(-C link-self-contained=no --cfg patched_fibers)
 fi
 LIBSECCOMP_LIB_PATH=$(scripts/libseccomp.sh "${target%%-*}")
 export LIBSECCOMP_LINK_TYPE=static LIBSECCOMP_LIB_PATH
 say "compiling for $arch with the profile $profile (several minutes)"
-RUSTFLAGS=$flags PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
+encoded=$(scripts/portable-rustflags.sh "${flags[@]}")
+CARGO_ENCODED_RUSTFLAGS=$encoded PATH=$PWD/.cache/zig/bin:$PATH CARGO_ZIGBUILD_ZIG_PATH=$zig \
   cargo zigbuild --quiet --profile "$profile" --target "$target" --target-dir "$build_dir" --package ssr-cli "${args[@]}"
 echo "$PWD/$build_dir/$target/$profile/ssr"

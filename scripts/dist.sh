@@ -43,6 +43,7 @@ check() {
   local machine=$1 directory=$2 run=()
   [[ $machine == "$(uname -m)" ]] || run=("qemu-$machine-static")
   if readelf --program-headers "$directory/ssr" | grep -q INTERP; then die "the program is not static"; fi
+  scripts/portable-rustflags.sh --verify "$directory/ssr"
   "${run[@]}" "$directory/ssr" --version | grep -F "$version" >&2
   "${run[@]}" "$directory/containerd-shim-ssr-v1" -v | grep -F "$version" >&2
 
