@@ -47,6 +47,29 @@ both_answer() {
   ctr task list | grep -q "^site  *$task  *RUNNING" || die "the container has ended: $1"
 }
 
+# visit PORT: a visitor who asks again and again, until /tmp/visiting is gone.
+visit() {
+  while [[ -e /tmp/visiting ]]; do
+    if curl --silent --max-time 10 "http://127.0.0.1:$1/" | grep -q 'hello from a package'; then
+      echo "$1" >>/tmp/answered
+    else
+      echo "$1" >>/tmp/lost
+    fi
+  done
+}
+
+# Ends the visitors. Each was answered, and often.
+no_request_was_lost() {
+  local port
+  rm /tmp/visiting
+  wait "$@"
+  [[ ! -s /tmp/lost ]] || die "requests to these ports were not answered: $(sort /tmp/lost | uniq -c | xargs)"
+  for port in 8001 8080; do
+    [[ $(grep -cx "$port" /tmp/answered) -ge 20 ]] || die "port $port was asked too seldom to say anything"
+  done
+  say "ok: $(wc -l </tmp/answered) requests in the meantime, all answered"
+}
+
 all_files >/tmp/before
 before=$(cat /etc/containerd/config.toml 2>/dev/null || echo none)
 
@@ -77,6 +100,13 @@ ctr run --detach --net-host --runtime io.containerd.ssr.v1 --platform wasi/wasm 
 task=$(ctr task list | awk '$1 == "site" { print $2 }')
 both_answer "at first"
 say "ok: installed; a site and a container run"
+: >/tmp/visiting
+: >/tmp/answered
+: >/tmp/lost
+visit 8001 &
+visitors=($!)
+visit 8080 &
+visitors+=($!)
 
 dpkg --install "$newer" >/tmp/dpkg.log 2>&1 || die "it does not upgrade"
 [[ $(version) != 0.0.1 ]] || die "it was not upgraded"
@@ -112,6 +142,7 @@ say "ok: removed; both run on, and it says how to undo what ssr node install did
 # As it said.
 dpkg --install "$newer" >/tmp/dpkg.log 2>&1 || die "it does not install again"
 both_answer "by an installation"
+no_request_was_lost "${visitors[@]}"
 ssr node remove >/tmp/node.log 2>&1 || die "ssr node remove fails"
 [[ $(cat /etc/containerd/config.toml 2>/dev/null || echo none) == "$before" ]] || die "containerd's configuration is not as before"
 ctr task kill --signal SIGTERM site
