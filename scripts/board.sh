@@ -8,10 +8,10 @@
 # Without a session, a shell is on the console, and `poweroff -f` ends the board; a session is a
 # script for the board's shell that is there instead.
 #
-#   arm64      as a Pi Zero 2, 3, 4 or 5 with a 64-bit system: Cortex-A53
-#   arm64-16k  the same with pages of 16 KiB, as Raspberry Pi OS has them on a Pi 5
+#   arm64      as a Pi Zero 2, 3 or 4 with a 64-bit system: Cortex-A53
+#   arm64-16k  as a Pi 5, for which Raspberry Pi OS has pages of 16 KiB: Cortex-A76
 #   armv7      as a Pi 2, or a Zero 2 with a 32-bit system: Cortex-A15
-#   armv6      a Pi Zero W
+#   armv6      a Pi Zero or Zero W
 #
 # BOARD_APPEND is added to the kernel's command line (loglevel=7), and BOARD_TIMEOUT is the longest
 # time in seconds that a board runs.
@@ -48,7 +48,8 @@ append=''
 dtb=''
 case $board in
   arm64) architecture=arm64 kernel_package=linux-image-arm64 machine+=(-cpu cortex-a53) ;;
-  arm64-16k) architecture=arm64 kernel_package=linux-image-arm64-16k machine+=(-cpu cortex-a53) ;;
+  # A Cortex-A53 has no pages of 16 KiB.
+  arm64-16k) architecture=arm64 kernel_package=linux-image-arm64-16k machine+=(-cpu cortex-a76) ;;
   armv7) architecture=armhf kernel_package=linux-image-armmp machine+=(-cpu cortex-a15) ;;
   armv6)
     architecture=armel kernel_package=linux-image-rpi release=bookworm
@@ -59,7 +60,8 @@ case $board in
     disk_device=()
     disk_interface=sd
     disk=/dev/mmcblk0
-    dtb=bcm2835-rpi-zero-w.dtb
+    # Of the board without radio, which is otherwise the same: a W's radio is at the serial port.
+    dtb=bcm2835-rpi-zero.dtb
     # A device that qemu does not have.
     append=initcall_blacklist=bcm2835_power_driver_init
     ;;
@@ -117,7 +119,7 @@ get_kernel() {
   # The package that this one depends on.
   download "$partial/package" "?reverse-depends(?exact-name($kernel_package))"
   mv "$partial"/package/boot/vmlinuz-* "$partial/vmlinuz"
-  if [[ -n $dtb ]]; then find "$partial/package" -name "$dtb" -exec cp {} "$partial/dtb" \;; fi
+  if [[ -n $dtb ]]; then find "$partial/package" -name "$dtb" -exec cp {} "$partial" \;; fi
   mkdir "$partial/modules"
   for module in "${modules[@]}"; do
     found=$(find "$partial/package" -name "$module.ko" -o -name "$module.ko.xz")
@@ -127,7 +129,7 @@ get_kernel() {
       *) cp "$found" "$partial/modules" ;;
     esac
   done
-  rm -r "$partial/package"
+  rm -rf "$partial/package" "$kernel"
   mv "$partial" "$kernel"
 }
 
@@ -208,7 +210,7 @@ SH
 }
 
 [[ -d $system ]] || get_system
-[[ -d $kernel ]] || get_kernel
+if [[ ! -d $kernel || -n $dtb && ! -e $kernel/$dtb ]]; then get_kernel; fi
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssr-board-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 make_initramfs "$work/initramfs"
@@ -220,7 +222,7 @@ mke2fs -q -t ext4 -d "$work/root" "$work/disk" >&2
 # Open files, whose names are gone: whatever ends the emulator, nothing is left.
 exec 8<>"$work/disk" 9<"$work/initramfs.gz"
 rm -r "$work"
-if [[ -n $dtb ]]; then machine+=(-dtb "$kernel/dtb"); fi
+if [[ -n $dtb ]]; then machine+=(-dtb "$kernel/$dtb"); fi
 exec timeout --foreground --kill-after 10 "${BOARD_TIMEOUT:-7200}" setpriv --pdeathsig KILL \
   "$emulator" "${machine[@]}" -nic none -kernel "$kernel/vmlinuz" -initrd /proc/self/fd/9 \
   -append "console=ttyAMA0 quiet loglevel=1 panic=-1 nowatchdog $append ${BOARD_APPEND:-}" \

@@ -7,8 +7,8 @@ use ssr_e2e::board::SITE;
 use super::containers::seconds_between;
 
 /// Bounds for what a board of 512 MB can have several of; they catch faults, not a few pages more.
-const PSS_AT_REST_KIB: u64 = 16 * 1024;
-const PSS_BUSY_KIB: u64 = 24 * 1024;
+const PSS_AT_REST_KIB: u64 = 4 * 1024;
+const PSS_BUSY_KIB: u64 = 12 * 1024;
 
 /// When a site has given back what renders have used.
 const IDLE: &str = "sleep 15";

@@ -8,7 +8,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Sender};
 use std::thread;
 use std::time::Duration;
 
@@ -37,6 +37,8 @@ pub const SITE: &str = "docker.io/library/site:latest";
 pub struct Board {
     name: String,
     console: Console,
+    /// The emulator is killed when this is dropped.
+    _power: Sender<()>,
     /// The images of the tests' site, of the same of an engine that the shim does not carry, and of
     /// different sites.
     fixture: String,
@@ -44,13 +46,29 @@ pub struct Board {
     different: Vec<String>,
 }
 
-static BOARD: Mutex<Option<Board>> = Mutex::new(None);
+static BOARD: Mutex<State> = Mutex::new(State::Off);
+
+enum State {
+    Off,
+    /// Its first test says why. Further ones would wait as long.
+    DoesNotBoot,
+    On(Board),
+}
 
 impl Board {
     /// The board that SSR_BOARD names, for one test. It is booted for the first one, and ends with
     /// the tests' process. What an earlier test has left running is gone.
     pub fn get() -> MappedMutexGuard<'static, Self> {
-        let mut board = MutexGuard::map(BOARD.lock(), |board| board.get_or_insert_with(Self::boot));
+        let mut board = MutexGuard::map(BOARD.lock(), |state| {
+            if matches!(state, State::Off) {
+                *state = State::DoesNotBoot;
+                *state = State::On(Self::boot());
+            }
+            match state {
+                State::On(board) => board,
+                _ => panic!("the board does not boot: the first test that has failed says why"),
+            }
+        });
         board.run("clean");
         board
     }
@@ -61,7 +79,7 @@ impl Board {
         let architecture = if name.starts_with("arm64") { "arm64" } else { &name };
         let fixture = Image::from_fixture("site.js");
         let to_compile = Image::to_compile("site.js");
-        let different = different_sites(&fixture, if architecture == "arm64" { 50 } else { 8 });
+        let different = different_sites(&fixture, if architecture == "arm64" { 100 } else { 8 });
         let files = tempfile::Builder::new().prefix("ssr-board-").tempdir().expect("a temporary directory");
         write_files(
             files.path(),
@@ -77,9 +95,11 @@ impl Board {
         for (n, image) in different.iter().enumerate() {
             fs::copy(image.path(), sites.join(format!("{n}.tar"))).expect("a copy");
         }
+        let (console, power) = power_on(&name, files.path());
         let mut board = Self {
-            console: power_on(&name, files.path()),
             name,
+            console,
+            _power: power,
             fixture: fixture.name().to_owned(),
             to_compile: to_compile.name().to_owned(),
             different: different.iter().map(|image| image.name().to_owned()).collect(),
@@ -207,9 +227,9 @@ fn write_files(directory: &Path, architecture: &str, images: &[(&str, &Path)]) {
     }
 }
 
-/// Starts the emulator. A thread that ends with this process alone starts it, and the kernel kills
-/// it with that thread.
-fn power_on(name: &str, files: &Path) -> Console {
+/// Starts the emulator, which is killed when the sender is dropped. A thread starts it that ends with
+/// this process, if not earlier, and the kernel kills it with that thread.
+fn power_on(name: &str, files: &Path) -> (Console, Sender<()>) {
     let session = files.join("session");
     fs::write(&session, include_str!("session.sh")).expect("a script");
     let mut command = Command::new("setpriv");
@@ -220,14 +240,15 @@ fn power_on(name: &str, files: &Path) -> Console {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped());
     let (sender, receiver) = mpsc::channel();
+    let (power, is_off) = mpsc::channel();
     thread::spawn(move || {
         let mut board = command.spawn().expect("setpriv: run `scripts/setup.sh boards`");
         let console = Console::new(board.stdin.take().expect("a pipe"), board.stdout.take().expect("a pipe"));
         sender.send(console).expect("a test that waits");
-        let _ = board.wait();
-        loop {
-            thread::park();
-        }
+        // Nothing is sent: an error says that the sender is dropped.
+        let _ = is_off.recv();
+        board.kill().expect("kill the emulator");
+        board.wait().expect("wait for the emulator");
     });
-    receiver.recv().expect("a console")
+    (receiver.recv().expect("a console"), power)
 }
