@@ -5,8 +5,8 @@
 #
 # It leaves tarballs, Debian packages, bills of materials and SHA256SUMS, in out/linux_arm64 and so on.
 # All of it is compiled on the machine that builds, for the others with zig; nothing but the last step
-# of the installer's image is emulated. It takes an hour and more. (Not run yet as a whole: the machine that
-# it was written on reaches no registry of images.)
+# of the installer's image is emulated. It takes an hour and more. (Not run yet to its end: the machine that
+# it was written on reaches no registry of images. The installer's image was built, for amd64.)
 #
 # The image of the node installer (k8s/README.md):
 #
