@@ -16,6 +16,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
 const rendersOfOthers = 100
@@ -131,26 +132,7 @@ func provideHost(ctx context.Context, runtime wazero.Runtime, sent *page) error 
 	if _, err := host.Instantiate(ctx); err != nil {
 		return err
 	}
-	random := func(_ context.Context, module api.Module, at, length uint32) uint32 {
-		if !module.Memory().Write(at, make([]byte, length)) {
-			return 21
-		}
-		return 0
-	}
-	wasi := runtime.NewHostModuleBuilder("wasi_snapshot_preview1")
-	for _, name := range []string{"clock_time_get", "random_get"} {
-		function := any(random)
-		if name == "clock_time_get" {
-			function = func(_ context.Context, module api.Module, clock uint32, precision uint64, at uint32) uint32 {
-				if !module.Memory().WriteUint64Le(at, uint64(processorTime()*1e3)) {
-					return 21
-				}
-				return 0
-			}
-		}
-		wasi.NewFunctionBuilder().WithFunc(function).Export(name)
-	}
-	_, err := wasi.Instantiate(ctx)
+	_, err := wasi_snapshot_preview1.Instantiate(ctx, runtime)
 	return err
 }
 

@@ -13,7 +13,9 @@ use crate::shell;
 pub(super) const PLATFORM: &str = match std::env::consts::ARCH.as_bytes() {
     b"x86_64" => "linux/amd64",
     b"aarch64" => "linux/arm64",
-    _ => panic!("the Linux image is made for x86_64 and aarch64 only"),
+    // Of bench-render, as scripts/bench-render-32-bit.sh compiles it.
+    b"x86" => "linux/386",
+    _ => panic!("the Linux image is made for x86_64, aarch64 and x86 only"),
 };
 
 /// A program that is not an ELF file.
