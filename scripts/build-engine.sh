@@ -7,7 +7,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 out=target/engine/engine.wasm
-sources=(images/engine Cargo.toml Cargo.lock scripts/build-engine.sh)
+sources=(images/engine Cargo.toml Cargo.lock scripts/build-engine.sh scripts/portable-rustflags.sh)
 if [[ -f $out && -z $(find "${sources[@]}" -newer "$out" -type f -not -path '*/node_modules/*' -not -path '*/tests/*' -print -quit) ]]; then
   exit 0
 fi

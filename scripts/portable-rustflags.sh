@@ -14,7 +14,7 @@ library=$(rustc --print sysroot)/lib/rustlib/src/rust
 # Directories and their names in a program. Of those that match, rustc takes the last one. The
 # standard library names its own sources in this way already.
 names=(
-  "$PWD=/containerd-shim-ssr"
+  "$(pwd -P)=/containerd-shim-ssr"
   "${CARGO_HOME:-$HOME/.cargo}=/cargo"
   "$library=/rustc/$commit"
 )
