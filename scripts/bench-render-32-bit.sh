@@ -16,8 +16,7 @@ SSR_LINKED_ENGINES=$(scripts/linked-engines.sh target/release/ssr "$target")
 export SSR_LINKED_ENGINES
 # The crate that QuickJS is in has no bindings for this target. They do not depend on the C library:
 # those for x86-64 with musl and with glibc are the same.
-crate=$(cargo metadata --locked --format-version 1 --filter-platform "$target" | python3 -c 'import json, os, sys
-print(*(os.path.dirname(p["manifest_path"]) for p in json.load(sys.stdin)["packages"] if p["name"] == "rquickjs-sys"))')
+crate=$(scripts/crate-source.sh rquickjs-sys "$target")
 quickjs=$PWD/target/rquickjs-sys
 rm -rf "$quickjs"
 cp -r "$crate" "$quickjs"

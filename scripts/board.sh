@@ -210,7 +210,7 @@ SH
 }
 
 [[ -d $system ]] || get_system
-if [[ ! -d $kernel || -n $dtb && ! -e $kernel/$dtb ]]; then get_kernel; fi
+[[ -e $kernel/$dtb ]] || get_kernel
 work=$(mktemp -d "${TMPDIR:-/tmp}/ssr-board-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 make_initramfs "$work/initramfs"

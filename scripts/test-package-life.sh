@@ -29,11 +29,14 @@ all_files() {
 
 version() { dpkg-query --show --showformat '${Version}' "$name"; }
 
+# answers PORT: whether the site there answers now.
+answers() { curl --silent --max-time 10 "http://127.0.0.1:$1/" | grep -q 'hello from a package'; }
+
 # page PORT: whether the site there answers, at the latest in a minute.
 page() {
   local attempt
   for attempt in $(seq 60); do
-    if busybox wget -q -O - "http://127.0.0.1:$1/" 2>/dev/null | grep -q 'hello from a package'; then return; fi
+    if answers "$1"; then return; fi
     [[ $attempt -eq 60 ]] || sleep 1
   done
   die "nothing answers at port $1"
@@ -50,11 +53,7 @@ both_answer() {
 # visit PORT: a visitor who asks again and again, until /tmp/visiting is gone.
 visit() {
   while [[ -e /tmp/visiting ]]; do
-    if curl --silent --max-time 10 "http://127.0.0.1:$1/" | grep -q 'hello from a package'; then
-      echo "$1" >>/tmp/answered
-    else
-      echo "$1" >>/tmp/lost
-    fi
+    if answers "$1"; then echo "$1" >>/tmp/answered; else echo "$1" >>/tmp/lost; fi
   done
 }
 
@@ -100,9 +99,7 @@ ctr run --detach --net-host --runtime io.containerd.ssr.v1 --platform wasi/wasm 
 task=$(ctr task list | awk '$1 == "site" { print $2 }')
 both_answer "at first"
 say "ok: installed; a site and a container run"
-: >/tmp/visiting
-: >/tmp/answered
-: >/tmp/lost
+touch /tmp/{visiting,answered,lost}
 visit 8001 &
 visitors=($!)
 visit 8080 &
